@@ -1,0 +1,59 @@
+# Everything this project does, by name. `make` alone lists it.
+PYTHON ?= python3
+PORT ?= 8000
+DATABASE_URL ?= sqlite:///monedero.db
+NODE_MODULES := tools/postman/node_modules
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check env lint bench postman lock collection clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+run: .venv/run.stamp ## create .venv, migrate, serve on 127.0.0.1:$(PORT)
+	@.venv/bin/monedero migrate --database-url '$(DATABASE_URL)'
+	@exec .venv/bin/monedero serve --port '$(PORT)' --database-url '$(DATABASE_URL)'
+
+env: .venv/run.stamp ## create .venv from the lock; .venv/bin/monedero is the program
+
+test: .venv/test.stamp ## the whole suite
+	.venv/bin/pytest $(PYTEST_ARGS)
+
+lint: .venv/test.stamp ## style, types, import contracts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+check: lint ## lint, types, import contracts, tests with branch coverage
+	.venv/bin/pytest --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
+
+bench: .venv/test.stamp ## requests/s, latency and CPU beside a constant (needs wrk)
+	.venv/bin/python -m benchmarks.http
+
+postman: .venv/test.stamp $(NODE_MODULES) ## run the Postman collection against a live server (needs node)
+	.venv/bin/python -m tools.postman.run
+
+collection: .venv/test.stamp ## write docs/monedero.postman_collection.json anew
+	.venv/bin/python -m tools.postman.collection
+
+lock: ## resolve both lock files anew (needs uv)
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --output-file requirements/run.lock
+	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --constraint requirements/run.lock --output-file requirements/test.lock
+
+clean: ## remove what the targets made, but no data
+	rm -rf .venv build dist .coverage coverage.xml .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(NODE_MODULES)
+
+.venv/run.stamp: requirements/run.lock pyproject.toml tools/install.py
+	@$(PYTHON) tools/install.py requirements/run.lock
+	@touch $@
+
+.venv/test.stamp: requirements/test.lock .venv/run.stamp
+	@$(PYTHON) tools/install.py requirements/test.lock
+	@touch $@
+
+$(NODE_MODULES): tools/postman/package-lock.json
+	cd tools/postman && npm ci --no-audit --no-fund
+	@touch $@

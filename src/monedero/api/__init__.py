@@ -1,0 +1,1 @@
+"""The documented HTTP API: one file a noun, one route table, one table from refusals to HTTP."""

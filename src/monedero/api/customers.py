@@ -1,0 +1,71 @@
+"""Customers: signing up, and what one has."""
+
+import msgspec
+
+from monedero.api.http import Request, Response, json_response
+from monedero.api.owners import register
+from monedero.api.paging import link, page
+from monedero.api.schemas import (
+    CustomerTransactionsBody,
+    NewCustomer,
+    WalletsBody,
+    WalletTransactionsBody,
+    customer_body,
+    transaction_bodies,
+    wallet_body,
+)
+from monedero.api.services import Services, id_or_unknown, known
+from monedero.ledger.errors import UnknownOwner
+from monedero.ledger.ids import OwnerId
+from monedero.ledger.profiles import OwnerKind, Profile
+
+_new_customer = msgspec.json.Decoder(NewCustomer)
+
+
+async def sign_up(services: Services, request: Request) -> Response:
+    """Sign up a customer. The e-mail must be new among customers, ignoring case."""
+    body = await request.json(_new_customer)
+    profile = Profile(body.name, body.last_name, body.email, body.phone)
+    owner, headers = await register(services, OwnerKind.CUSTOMER, profile, "/customers")
+    return json_response(201, customer_body(owner), *headers)
+
+
+async def show(services: Services, request: Request) -> Response:
+    """Return what signing up answered."""
+    unknown = UnknownOwner(OwnerKind.CUSTOMER, OwnerId(request.ids[0]))
+    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    return json_response(200, customer_body(known(await services.queries.owner(OwnerKind.CUSTOMER, owner_id), unknown)))
+
+
+async def wallets(services: Services, request: Request) -> Response:
+    """List a customer's wallets, last changed first."""
+    unknown = UnknownOwner(OwnerKind.CUSTOMER, OwnerId(request.ids[0]))
+    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    asked = page(request, f"/customers/{owner_id}/wallets")
+    found = known(
+        await services.queries.wallets(OwnerKind.CUSTOMER, owner_id, asked.before, asked.fetch),
+        unknown,
+    )
+    shown = found[: asked.limit]
+    following = asked.next(shown[-1].position) if len(found) > asked.limit else msgspec.UNSET
+    return json_response(200, WalletsBody([wallet_body(wallet) for wallet in shown], following), *link(following))
+
+
+async def transactions(services: Services, request: Request) -> Response:
+    """List a customer's transactions over all wallets, newest first; a wallet without any shows where it was opened."""
+    unknown = UnknownOwner(OwnerKind.CUSTOMER, OwnerId(request.ids[0]))
+    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    asked = page(request, f"/customers/{owner_id}/transactions")
+    found = known(
+        await services.queries.owner_transactions(OwnerKind.CUSTOMER, owner_id, asked.before, asked.limit),
+        unknown,
+    )
+    following = asked.next(found.last) if found.more else msgspec.UNSET
+    body = CustomerTransactionsBody(
+        [
+            WalletTransactionsBody(each.wallet.id, transaction_bodies(each.transactions, OwnerKind.CUSTOMER))
+            for each in found.wallets
+        ],
+        following,
+    )
+    return json_response(200, body, *link(following))

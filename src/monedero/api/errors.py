@@ -1,0 +1,144 @@
+"""Everything that is answered when a request does not succeed: the one table to HTTP.
+
+Every error is `{"detail": "<sentence>"}`; a client that accepts `application/problem+json` gets the
+whole problem of RFC 9457.
+"""
+
+from http import HTTPStatus
+
+import msgspec
+
+from monedero.engine.engine import EngineStoppedError, QueueFullError
+from monedero.ledger.errors import (
+    BalanceLimit,
+    BusinessHasWallet,
+    CurrencyMismatch,
+    EmailTaken,
+    Refusal,
+    UnknownOwner,
+    UnknownTransaction,
+    UnknownWallet,
+)
+from monedero.storage.store import NotStoredError
+
+REFUSALS: dict[type[Refusal], int] = {
+    UnknownOwner: 404,
+    UnknownWallet: 404,
+    UnknownTransaction: 404,
+    EmailTaken: 409,
+    BusinessHasWallet: 409,
+    CurrencyMismatch: 409,
+    BalanceLimit: 409,
+}
+
+RETRY_AFTER = (b"retry-after", b"1")
+"""In seconds: a queue or a disk that is full may have room again by then."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """Where in the body, as a JSON pointer, and what is wrong there."""
+
+    detail: str
+    pointer: str
+
+
+class Problem(Exception):
+    """An answer that is not a success. `code` is stable, for programs; `detail` is for people."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        code: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.errors = errors
+        self.headers = headers
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every error. All members but `detail` are for clients that accept problem documents."""
+
+    detail: str
+    type: str | msgspec.UnsetType = msgspec.UNSET
+    title: str | msgspec.UnsetType = msgspec.UNSET
+    status: int | msgspec.UnsetType = msgspec.UNSET
+    instance: str | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType = msgspec.UNSET
+    errors: tuple[FieldError, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+def document(problem: Problem, instance: str, *, full: bool) -> ProblemDocument:
+    """Return the body for a problem; `full` is for a client that accepts `application/problem+json`."""
+    if not full:
+        return ProblemDocument(problem.detail)
+    return ProblemDocument(
+        problem.detail,
+        f"urn:monedero:problem:{problem.code}",
+        HTTPStatus(problem.status).phrase,
+        problem.status,
+        instance,
+        problem.code,
+        problem.errors or msgspec.UNSET,
+    )
+
+
+def refused(refusal: Refusal) -> Problem:
+    """Return the answer to a refusal of the ledger."""
+    return Problem(REFUSALS[type(refusal)], refusal.sentence, refusal.code)
+
+
+def unavailable(error: QueueFullError | EngineStoppedError | NotStoredError) -> Problem:
+    """Return the answer when nothing was recorded and trying again is safe."""
+    if isinstance(error, QueueFullError):
+        return Problem(503, "Too many commands are waiting; try again shortly", "queue_full", headers=(RETRY_AFTER,))
+    if isinstance(error, EngineStoppedError):
+        return Problem(503, "The ledger is stopping and takes no commands", "stopping", headers=(RETRY_AFTER,))
+    return Problem(503, "The ledger cannot be written now; nothing was recorded", "not_stored", headers=(RETRY_AFTER,))
+
+
+def outcome_unknown(location: str) -> Problem:
+    """Return the answer when the disk failed around a commit: the client has to look before it tries again."""
+    return Problem(
+        503,
+        f"It is not known whether this was recorded: GET {location} will tell once the ledger is back",
+        "outcome_unknown",
+        headers=((b"location", location.encode()),),
+    )
+
+
+def malformed_json() -> Problem:
+    """Return the contract's answer to a body that is no JSON."""
+    return Problem(400, "Malformed JSON in request body", "malformed_json")
+
+
+def missing_key(key: str) -> Problem:
+    """Return the contract's answer to a body that lacks a key."""
+    detail = f"There is no '{key}' key in the json of the request"
+    return Problem(400, detail, "missing_key", errors=(FieldError(detail, f"/{key}"),))
+
+
+def invalid_value(key: str, wrong: str) -> Problem:
+    """Return the answer to a value of the wrong type or out of bounds; `wrong` completes the sentence."""
+    detail = f"The value of '{key}' {wrong}"
+    return Problem(400, detail, "invalid_value", errors=(FieldError(detail, f"/{key}"),))
+
+
+INTERNAL = Problem(500, "The server met an error of its own; nothing is known to be wrong with the request", "internal")
+
+EVERYWHERE = {
+    400: "The request is malformed, or a value is wrong",
+    408: "The request did not arrive in time",
+    421: "The Host header names a host that this server is not",
+    431: "The request line and headers are too large",
+    503: "Not now: too much is waiting, the disk is full, or the server is stopping",
+}
+"""What any operation may answer besides its own."""

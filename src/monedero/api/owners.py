@@ -1,0 +1,37 @@
+"""What customers and businesses have in common when they sign up and open a wallet."""
+
+from monedero.api.services import SALT_BYTES, Services, id_or_unknown, recorded_at
+from monedero.ledger.commands import OpenWallet, RegisterOwner
+from monedero.ledger.errors import UnknownOwner
+from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.money import ZERO
+from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.state import Wallet
+from monedero.storage.store import StoredOwner
+
+Recording = tuple[tuple[bytes, bytes], ...]
+"""The headers that say where something was recorded."""
+
+
+async def register(services: Services, kind: OwnerKind, profile: Profile, path: str) -> tuple[StoredOwner, Recording]:
+    """Sign up an owner under the collection `path`."""
+    command = RegisterOwner(
+        OwnerId(services.new_id()), services.now(), kind, profile, services.random_bytes(SALT_BYTES)
+    )
+    location = f"{path}/{command.id}"
+    recorded = await services.submit(command, location)
+    owner = StoredOwner(
+        command.id, recorded.position, kind, profile, profile.email_key, command.salt, command.at
+    )  # fmt: skip
+    return owner, recorded_at(location, recorded)
+
+
+async def open_wallet(services: Services, kind: OwnerKind, owner: str, path: str) -> tuple[Wallet, Recording]:
+    """Open a wallet under the collection `path` for the owner whose id a client wrote as `owner`."""
+    owner_id = OwnerId(id_or_unknown(owner, UnknownOwner(kind, OwnerId(owner))))
+    command = OpenWallet(WalletId(services.new_id()), services.now(), kind, owner_id, services.currency)
+    location = f"{path}/{command.id}"
+    recorded = await services.submit(command, location)
+    at, position = command.at, recorded.position
+    wallet = Wallet(command.id, position, kind, owner_id, command.currency, ZERO, 0, at, at, position)
+    return wallet, recorded_at(location, recorded)

@@ -1,0 +1,183 @@
+"""The limits that uvicorn's HTTP/1.1 protocol lacks: bytes of headers, and time to send and to take a message.
+
+Each connection keeps its deadlines as plain floats, and one sweep a server looks at all of them, at least once a
+second: a request sets no timer.
+"""
+
+import asyncio
+from http import HTTPStatus
+from itertools import chain
+from math import inf
+from typing import ClassVar
+from weakref import WeakSet
+
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+LONGEST_SWEEP_SECONDS = 1.0
+
+
+class ConnectionLimits(msgspec.Struct, frozen=True):
+    """What one connection may take of us; that a time is up is noticed one sweep late at most."""
+
+    header_limit_bytes: int
+    header_timeout_seconds: float
+    body_timeout_seconds: float
+    write_timeout_seconds: float
+
+
+def limited_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
+    """Return the class to give to uvicorn as `Config(http=...)`."""
+
+    class Protocol(LimitedProtocol, limits=limits):
+        pass
+
+    return Protocol
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which refuses by itself, in JSON: 400 malformed, 408 too slow, 431 headers too large.
+
+    A client that does not take what was written to it is cut off.
+    """
+
+    limits: ClassVar[ConnectionLimits]
+    sweep_seconds: ClassVar[float]
+    swept: ClassVar[WeakSet[ServerState]]
+
+    pending_bytes = 0
+    """Read since the parser last came to anything, so what it may be holding: of headers, trailers, chunk sizes."""
+    in_body = False
+    refused = False
+    deadline = inf
+    """When what the client is sending must have come, in the loop's time."""
+    write_deadline = inf
+
+    def __init_subclass__(cls, limits: ConnectionLimits) -> None:
+        timeouts = limits.header_timeout_seconds, limits.body_timeout_seconds, limits.write_timeout_seconds
+        cls.limits = limits
+        cls.sweep_seconds = min(LONGEST_SWEEP_SECONDS, *timeouts)
+        cls.swept = WeakSet()
+
+    @classmethod
+    def sweep(cls, loop: asyncio.AbstractEventLoop, server_state: ServerState) -> None:
+        """Close the connections whose time is up, and come again for as long as there are any."""
+        if not server_state.connections:
+            cls.swept.discard(server_state)
+            return
+        loop.call_later(cls.sweep_seconds, cls.sweep, loop, server_state)
+        for connection in tuple(server_state.connections):
+            if isinstance(connection, cls):
+                connection.close_if_late(loop.time())
+
+    def close_if_late(self, now: float) -> None:
+        """Refuse or cut off the client if its time is up."""
+        if self.transport.is_closing():
+            # It closes once its last bytes are taken, which a client could put off for ever.
+            self.write_deadline = min(self.write_deadline, now + self.limits.write_timeout_seconds)
+        if now >= self.write_deadline:
+            self.transport.abort()
+        elif self.flow.read_paused and self.deadline < inf:
+            # It is we who do not read: the client's time starts anew once we do.
+            limits = self.limits
+            self.deadline = now + (limits.body_timeout_seconds if self.in_body else limits.header_timeout_seconds)
+        elif now >= self.deadline:
+            part = "body" if self.in_body else "headers"
+            self.refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {part} of the request did not come in time")
+
+    def refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer in the application's place and close; no second answer is given, and none out of turn."""
+        if self.refused or self.transport.is_closing():
+            return
+        self.refused, self.deadline = True, inf
+        self.logger.info("Refused with %d: %s", status, detail)
+        if self.in_body:
+            if not self.cycle.response_started and not self.pipeline:
+                self.transport.write(self.refusal(status, detail))
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        elif self.cycle is None or self.cycle.response_complete:
+            self.transport.write(self.refusal(status, detail))
+        else:
+            # Written now, it would pass for the answer to an earlier request: the last of those closes instead.
+            self.cycle.keep_alive = False
+            return
+        self.transport.close()
+
+    def refusal(self, status: HTTPStatus, detail: str) -> bytes:
+        """Return a whole answer, from its status line on."""
+        body = msgspec.json.encode({"detail": detail})
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        return b"".join([STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", body])
+
+    def refuse_headers(self) -> None:
+        """Refuse a request whose headers, or trailers, are too large."""
+        detail = f"The headers of a request may take at most {self.limits.header_limit_bytes} bytes"
+        self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
+        super().connection_made(transport)
+        self.deadline = self.loop.time() + self.limits.header_timeout_seconds
+        if self.server_state not in self.swept:
+            self.swept.add(self.server_state)
+            self.loop.call_later(self.sweep_seconds, self.sweep, self.loop, self.server_state)
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        self._unset_keepalive_if_required()
+        if self.deadline == inf:
+            self.deadline = self.loop.time() + self.limits.header_timeout_seconds
+        self.pending_bytes += len(data)
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                # We speak nothing else, so what follows is HTTP too (RFC 9110, 7.8: a server may ignore Upgrade).
+                rest = memoryview(rest)[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self.refuse(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP")
+                return
+        if self.pending_bytes > self.limits.header_limit_bytes:
+            self.refuse_headers()
+
+    def on_headers_complete(self) -> None:
+        separators_bytes = len(b": \r\n") * len(self.headers)
+        headers_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)), separators_bytes)
+        if headers_bytes > self.limits.header_limit_bytes:
+            self.refuse_headers()
+            raise ValueError("headers too large")  # Stops the parser.
+        super().on_headers_complete()
+        self.pending_bytes = 0
+        self.in_body = True
+        self.deadline = self.loop.time() + self.limits.body_timeout_seconds
+
+    def on_body(self, body: bytes) -> None:
+        self.pending_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.pending_bytes = 0
+        self.in_body = False
+        self.deadline = inf
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.write_deadline = self.loop.time() + self.limits.write_timeout_seconds
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.write_deadline = inf

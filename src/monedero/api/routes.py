@@ -1,0 +1,102 @@
+"""The route table: every operation of the API, once. The server, OpenAPI and the Postman collection follow it."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from monedero.api import businesses, customers, schemas, transactions, wallets
+from monedero.api.http import Request, Response
+from monedero.api.services import Services
+
+Handler = Callable[[Services, Request], Awaitable[Response]]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One method on one path.
+
+    `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
+    `name` is the documented name of the endpoint, or ours where the document has none.
+    """
+
+    method: str
+    path: str
+    name: str
+    handler: Handler
+    status: int
+    answer: type[msgspec.Struct]
+    body: type[msgspec.Struct] | None = None
+    refusals: tuple[int, ...] = ()
+    paged: bool = False
+
+    @property
+    def tag(self) -> str:
+        """The noun that the operation belongs to."""
+        return self.path.split("/")[1]
+
+
+OPERATIONS = (
+    Operation(
+        "POST", "/customers", "Customer signup", customers.sign_up,
+        201, schemas.CustomerBody, schemas.NewCustomer, (409,),
+    ),
+    Operation(
+        "GET", "/customers/{customer_id}", "Get customer", customers.show,
+        200, schemas.CustomerBody, refusals=(404,),
+    ),
+    Operation(
+        "GET", "/customers/{customer_id}/wallets", "Get all wallets of a customer", customers.wallets,
+        200, schemas.WalletsBody, refusals=(404,), paged=True,
+    ),
+    Operation(
+        "GET", "/customers/{customer_id}/transactions", "Get all transactions of a customer", customers.transactions,
+        200, schemas.CustomerTransactionsBody, refusals=(404,), paged=True,
+    ),
+    Operation(
+        "POST", "/customers/wallets", "Create customer wallet", wallets.open_customer_wallet,
+        200, schemas.CustomerWalletBody, schemas.NewCustomerWallet, (404,),
+    ),
+    Operation(
+        "GET", "/customers/wallets/{wallet_id}", "Get customer wallet", wallets.show_customer_wallet,
+        200, schemas.CustomerWalletBody, refusals=(404,),
+    ),
+    Operation(
+        "POST", "/customers/wallets/{wallet_id}/deposit", "Deposit money in wallet", wallets.deposit,
+        201, schemas.MovementBody, schemas.NewDeposit, (404, 409),
+    ),
+    Operation(
+        "GET", "/customers/wallets/{wallet_id}/transactions", "Get all transactions of a customer wallet",
+        wallets.customer_wallet_transactions, 200, schemas.TransactionsBody, refusals=(404,), paged=True,
+    ),
+    Operation(
+        "POST", "/businesses", "Business signup", businesses.sign_up,
+        201, schemas.BusinessBody, schemas.NewBusiness, (409,),
+    ),
+    Operation(
+        "GET", "/businesses/{business_id}", "Get business", businesses.show,
+        200, schemas.BusinessBody, refusals=(404,),
+    ),
+    Operation(
+        "POST", "/businesses/wallets", "Create business wallet", businesses.open_business_wallet,
+        201, schemas.WalletBody, schemas.NewBusinessWallet, (404, 409),
+    ),
+    Operation(
+        "GET", "/businesses/wallets/{business_wallet_id}", "Get business wallet", businesses.show_business_wallet,
+        200, schemas.WalletBody, refusals=(404,),
+    ),
+    Operation(
+        "POST", "/businesses/wallets/{business_wallet_id}/debit", "Debit money to customer wallet", businesses.debit,
+        201, schemas.MovementBody, schemas.NewDebit, (404, 409),
+    ),
+    Operation(
+        "GET", "/businesses/wallets/{business_wallet_id}/transactions", "Get business wallet transactions",
+        businesses.business_wallet_transactions, 200, schemas.TransactionsBody, refusals=(404,), paged=True,
+    ),
+    Operation(
+        "GET", "/wallets/{wallet_id}", "Get wallet", wallets.show_any_wallet,
+        200, schemas.WalletDetailBody, refusals=(404,),
+    ),
+    Operation(
+        "GET", "/transactions/{transaction_id}", "Get transaction", transactions.show,
+        200, schemas.TransactionDetailBody, refusals=(404,),
+    ),
+)  # fmt: skip

@@ -1,0 +1,308 @@
+"""The bodies of the API: what is read, what is answered, key by key in the documented order."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from monedero.api.errors import Problem, invalid_value
+from monedero.ledger.errors import DENIALS
+from monedero.ledger.events import DebitDenied, DepositAccepted, Movement, Recorded
+from monedero.ledger.money import AmountError, NotPositiveError, Units, parse_amount, render_amount
+from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import Wallet
+from monedero.storage.store import StoredOwner
+
+_NO_NUL = r"^[^\u0000]*(?![\s\S])"
+_ADDRESS_PART = r"[^\s@\"(),:;<>\[\\\]\u0000-\u001f\u007f]"
+_EMAIL = rf"^{_ADDRESS_PART}{{1,64}}@{_ADDRESS_PART}+(?![\s\S])"
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_NO_NUL)]
+Phone = Annotated[str, Meta(max_length=50, pattern=_NO_NUL)]
+Email = Annotated[str, Meta(max_length=254, pattern=_EMAIL)]
+Description = Annotated[str, Meta(max_length=1000, pattern=_NO_NUL)]
+IdText = Annotated[str, Meta(max_length=200)]
+Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+AmountIn = Annotated[
+    Raw,
+    Meta(
+        description="Above 0, at most 4 decimals and 15 digits before the point; a decimal string keeps digits that "
+        "a floating-point number would lose.",
+        extra_json_schema={
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 999999999999999.9999},
+                {"type": "string", "pattern": "^(0|[1-9][0-9]{0,14})([.][0-9]{1,4})?$"},
+            ]
+        },
+    ),
+]
+AmountOut = Annotated[Raw, Meta(extra_json_schema={"type": "number", "minimum": 0})]
+
+_EPOCH = datetime(1970, 1, 1)
+
+
+class NewCustomer(msgspec.Struct, frozen=True):
+    """Sign up a customer."""
+
+    name: Name
+    last_name: Name
+    email: Email
+    phone: Phone | None = None
+
+
+class NewBusiness(msgspec.Struct, frozen=True):
+    """Sign up a business."""
+
+    name: Name
+    email: Email
+    phone: Phone | None = None
+
+
+class NewCustomerWallet(msgspec.Struct, frozen=True):
+    """Open a wallet for a customer."""
+
+    customer_id: IdText
+
+
+class NewBusinessWallet(msgspec.Struct, frozen=True):
+    """Open the one wallet of a business."""
+
+    business_id: IdText
+
+
+class NewDeposit(msgspec.Struct, frozen=True):
+    """Bring money into a customer's wallet."""
+
+    amount: AmountIn
+    description: Description | None = None
+
+
+class NewDebit(msgspec.Struct, frozen=True):
+    """Take money from a customer's wallet into the business's."""
+
+    customer_wallet_id: IdText
+    amount: AmountIn
+    description: Description | None = None
+
+
+class CustomerBody(msgspec.Struct, frozen=True):
+    """A customer."""
+
+    id: Id
+    name: str
+    last_name: str
+    email: str
+    phone: str | None
+
+
+class BusinessBody(msgspec.Struct, frozen=True):
+    """A business."""
+
+    id: Id
+    name: str
+    email: str
+    phone: str | None
+    created_at: Timestamp
+    modified_at: Timestamp
+
+
+class CustomerWalletBody(msgspec.Struct, frozen=True):
+    """A customer's wallet, as the documented API shows it alone."""
+
+    id: Id
+    balance: AmountOut
+
+
+class WalletBody(msgspec.Struct, frozen=True):
+    """A wallet, as the documented API shows a business's, and a customer's in a listing."""
+
+    id: Id
+    balance: AmountOut
+    created_at: Timestamp
+    modified_at: Timestamp
+
+
+class WalletDetailBody(msgspec.Struct, frozen=True):
+    """Everything about a wallet of either kind; `owner` is the customer's or business's id."""
+
+    id: Id
+    kind: Literal["customer", "business"]
+    owner: Id
+    balance: AmountOut
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
+    version: Annotated[int, Meta(ge=0, description="How many transactions have moved its money.")]
+    created_at: Timestamp
+    modified_at: Timestamp
+
+
+class WalletsBody(msgspec.Struct, frozen=True):
+    """A page of wallets, last changed first; `next` is there when more follow."""
+
+    wallets: list[WalletBody]
+    next: str | UnsetType = UNSET
+
+
+class MovementBody(msgspec.Struct, frozen=True):
+    """What a deposit or a debit answers."""
+
+    amount: AmountOut
+    description: str | None
+    id: Id
+
+
+class TransactionBody(msgspec.Struct, frozen=True):
+    """A transaction in a listing: `error` is there when it was denied, the other side's wallet for a debit."""
+
+    amount: AmountOut
+    description: str | None
+    status: Literal["accepted", "denied"]
+    created_at: Timestamp
+    id: Id
+    error: str | UnsetType = UNSET
+    business_wallet_id: Id | UnsetType = UNSET
+    customer_wallet_id: Id | UnsetType = UNSET
+
+
+class TransactionsBody(msgspec.Struct, frozen=True):
+    """A page of transactions, newest first; `next` is there when more follow."""
+
+    transactions: list[TransactionBody]
+    next: str | UnsetType = UNSET
+
+
+class WalletTransactionsBody(msgspec.Struct, frozen=True):
+    """A wallet and those of its transactions that are on this page, newest first."""
+
+    id: Id
+    transactions: list[TransactionBody]
+
+
+class CustomerTransactionsBody(msgspec.Struct, frozen=True):
+    """A page of a customer's history over all wallets; `next` is there when more follows."""
+
+    wallets: list[WalletTransactionsBody]
+    next: str | UnsetType = UNSET
+
+
+class TransactionDetailBody(msgspec.Struct, frozen=True):
+    """Everything about a transaction; `position` is its place in the log."""
+
+    id: Id
+    kind: Literal["deposit", "debit"]
+    status: Literal["accepted", "denied"]
+    amount: AmountOut
+    description: str | None
+    created_at: Timestamp
+    customer_wallet_id: Id
+    business_wallet_id: Id | None
+    error: str | None
+    position: Annotated[int, Meta(ge=0)]
+
+
+def amount_in(raw: Raw) -> Units:
+    """Read an amount from the JSON text of its value. Raises Problem 400."""
+    text = bytes(raw).decode()
+    try:
+        if text.startswith('"'):
+            text = msgspec.json.decode(raw, type=str)
+        return parse_amount(text)
+    except NotPositiveError:
+        raise Problem(400, "The entered amount must be a positive number", "amount_not_positive") from None
+    except AmountError as error:
+        raise invalid_value("amount", str(error)) from None
+
+
+def amount_out(units: int) -> Raw:
+    """Return units of 1/10,000 as the text of a JSON number."""
+    return Raw(render_amount(units).encode())
+
+
+def timestamp(at: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 in UTC."""
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds") + "Z"
+
+
+def customer_body(owner: StoredOwner) -> CustomerBody:
+    """Show a customer."""
+    profile = owner.profile
+    return CustomerBody(owner.id, profile.name, profile.last_name or "", profile.email, profile.phone)
+
+
+def business_body(owner: StoredOwner) -> BusinessBody:
+    """Show a business."""
+    profile, created_at = owner.profile, timestamp(owner.created_at)
+    return BusinessBody(owner.id, profile.name, profile.email, profile.phone, created_at, created_at)
+
+
+def wallet_body(wallet: Wallet) -> WalletBody:
+    """Show a wallet with its times."""
+    return WalletBody(
+        wallet.id, amount_out(wallet.balance), timestamp(wallet.created_at), timestamp(wallet.modified_at)
+    )
+
+
+def wallet_detail_body(wallet: Wallet) -> WalletDetailBody:
+    """Show everything about a wallet."""
+    return WalletDetailBody(
+        wallet.id,
+        wallet.owner_kind.value,
+        wallet.owner_id,
+        amount_out(wallet.balance),
+        wallet.currency,
+        wallet.version,
+        timestamp(wallet.created_at),
+        timestamp(wallet.modified_at),
+    )
+
+
+def transaction_body(movement: Movement, seen_by: OwnerKind) -> TransactionBody:
+    """Show a transaction in the listing of a customer's or a business's wallet."""
+    denied = isinstance(movement, DebitDenied)
+    _, customer_wallet_id, business_wallet_id = _parties(movement)
+    by_customer = seen_by is OwnerKind.CUSTOMER
+    return TransactionBody(
+        amount_out(movement.amount),
+        movement.description,
+        "denied" if denied else "accepted",
+        timestamp(movement.at),
+        movement.id,
+        DENIALS[movement.reason] if denied else UNSET,
+        business_wallet_id or UNSET if by_customer else UNSET,
+        UNSET if by_customer else customer_wallet_id,
+    )
+
+
+def transaction_detail_body(movement: Movement, position: int) -> TransactionDetailBody:
+    """Show everything about a transaction."""
+    denied = isinstance(movement, DebitDenied)
+    kind, customer_wallet_id, business_wallet_id = _parties(movement)
+    return TransactionDetailBody(
+        movement.id,
+        kind,
+        "denied" if denied else "accepted",
+        amount_out(movement.amount),
+        movement.description,
+        timestamp(movement.at),
+        customer_wallet_id,
+        business_wallet_id,
+        DENIALS[movement.reason] if denied else None,
+        position,
+    )
+
+
+def transaction_bodies(transactions: list[Recorded], seen_by: OwnerKind) -> list[TransactionBody]:
+    """Show a page of transactions."""
+    return [transaction_body(each.event, seen_by) for each in transactions if isinstance(each.event, Movement)]
+
+
+def _parties(movement: Movement) -> tuple[Literal["deposit", "debit"], str, str | None]:
+    """Return the kind, the customer's wallet and the business's, if there is one."""
+    match movement:
+        case DepositAccepted():
+            return "deposit", movement.payee.wallet, None
+        case DebitDenied():
+            return "debit", movement.payer, movement.payee
+        case _:
+            return "debit", movement.payer.wallet, movement.payee.wallet

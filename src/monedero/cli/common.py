@@ -1,0 +1,54 @@
+"""What the commands share: options, errors as one sentence, progress on a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from monedero.settings import Settings, SettingsError, load_settings
+from monedero.storage.store import StoreError
+
+ALTERED = 1
+UNUSABLE = 2
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def database_option(command: Command) -> Command:
+    """Add `--database-url`."""
+    return click.option(
+        "--database-url", metavar="URL", help="Where the ledger is kept, such as sqlite:///monedero.db."
+    )(command)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what the operator can mend into one sentence on standard error and exit code 2."""
+    try:
+        yield
+    except (SettingsError, StoreError) as error:
+        click.echo(f"monedero: {error}", err=True)
+        sys.exit(UNUSABLE)
+
+
+def altered(error: Exception) -> None:
+    """Say where the ledger is not what it was, and exit with code 1."""
+    click.echo(f"monedero: the ledger does NOT verify: {error}", err=True)
+    sys.exit(ALTERED)
+
+
+def settings_of(database_url: str | None) -> Settings:
+    """Return the settings, the option before the environment."""
+    return load_settings(database_url=database_url)
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar for `total` events, on a terminal only; yield what to call with each few that are done."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True) as bar:
+        yield bar.update

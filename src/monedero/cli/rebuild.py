@@ -1,0 +1,30 @@
+"""`monedero rebuild`"""
+
+import click
+
+from monedero.bootstrap import open_store
+from monedero.cli.common import altered, database_option, one_sentence, progress, settings_of
+from monedero.engine.rebuild import rebuild as replay
+from monedero.engine.replay import DiscrepancyError
+
+
+@click.command()
+@database_option
+@one_sentence()
+def rebuild(database_url: str | None) -> None:
+    """Make every balance anew from the log.
+
+    Drops the projections, replays the log and writes them again, in one transaction: readers see the old ones or
+    the new ones. Needs the ledger for itself. Exits 1, with nothing changed, when the log itself does not verify.
+    """
+    store = open_store(settings_of(database_url))
+    try:
+        with store.snapshot() as snapshot:
+            total = snapshot.head().size
+        with progress("replaying", total) as step:
+            wallets = replay(store, step)
+        click.echo(f"rebuilt {wallets:,} wallets from {total:,} events")
+    except DiscrepancyError as error:
+        altered(error)
+    finally:
+        store.close()

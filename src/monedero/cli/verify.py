@@ -1,0 +1,38 @@
+"""`monedero verify`"""
+
+import click
+
+from monedero.bootstrap import database_path, open_snapshot
+from monedero.cli.common import altered, database_option, one_sentence, progress, settings_of
+from monedero.engine.replay import DiscrepancyError
+from monedero.engine.verify import verify as audit
+from monedero.ledger.money import render_amount
+
+
+@click.command()
+@database_option
+@one_sentence()
+def verify(database_url: str | None) -> None:
+    """Prove that the ledger is whole.
+
+    Reads every stored byte: recomputes the hash chain and the Merkle tree, replays every event, and compares the
+    head, the columns, each wallet's balance and version, the personal data's seals and the sum of all money. Reads
+    one moment of the ledger, so that a running service may go on. Exits 1 naming the first position, wallet or
+    owner that differs.
+    """
+    settings = settings_of(database_url)
+    with open_snapshot(settings) as snapshot, progress("verifying", snapshot.head().size) as step:
+        try:
+            found = audit(snapshot, step)
+        except DiscrepancyError as error:
+            altered(error)
+            return
+    total = render_amount(found.deposited)
+    click.echo(f"{database_path(settings)} verifies:")
+    click.echo(f"  {found.events:>12,} events without a gap, each with its link in the chain")
+    click.echo(f"  {found.transactions:>12,} accepted transactions, replayed")
+    click.echo(
+        f"  {found.wallets:>12,} wallets with the balance and version that follow; together {total}, what came in"
+    )
+    click.echo(f"  {found.owners:>12,} owners with the personal data that was sealed")
+    click.echo(f"  Merkle root {found.root}")

@@ -1,0 +1,1 @@
+"""The write side's shell: group commit, and the audit and rebuild of what it wrote."""

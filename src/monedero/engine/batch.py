@@ -1,0 +1,67 @@
+"""One batch, one transaction: load, decide each command in turn, seal and append, commit."""
+
+from collections.abc import Sequence
+
+from monedero.ledger.commands import Command, RegisterOwner
+from monedero.ledger.decide import decide, touched
+from monedero.ledger.errors import Refusal
+from monedero.ledger.events import Recorded, encode, sides
+from monedero.ledger.evolve import evolve
+from monedero.ledger.ids import WalletId
+from monedero.ledger.merkle import seal
+from monedero.ledger.state import State, Wallet
+from monedero.storage.store import Batch, CommitUnknownError, EventRow, NotStoredError, Store
+
+Outcome = Recorded | Refusal
+"""What became of a command: the event, at its place in the log, or why there is none."""
+
+
+def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
+    """Decide and record the commands, in order, in one transaction; return an outcome for each.
+
+    Raises NotStoredError when nothing was recorded, CommitUnknownError when that could not be found out,
+    StoreBrokenError when the disk failed. A COMMIT that failed is looked up before anyone is answered.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        with store.transaction() as transaction:
+            state = transaction.load(touched(commands))
+            head = transaction.head()
+            recorded, registrations = [], []
+            changed: dict[WalletId, Wallet] = {}
+            for command in commands:
+                decision = decide(state, command)
+                if isinstance(decision, Refusal):
+                    outcomes.append(decision)
+                    continue
+                fact = Recorded(head.size + len(recorded), decision)
+                recorded.append(fact)
+                outcomes.append(fact)
+                changes = evolve(state, fact)
+                state.apply(changes)
+                changed.update((record.id, record) for record in changes if isinstance(record, Wallet))
+                if isinstance(command, RegisterOwner):
+                    state.emails.add((command.kind, command.profile.email_key))
+                    registrations.append((fact.position, command))
+            if recorded:
+                payloads = [encode(fact.event) for fact in recorded]
+                head, links = seal(head, payloads)
+                rows = [
+                    EventRow(fact.position, fact.event.id, *wallet_numbers(state, fact), payload, link)
+                    for fact, payload, link in zip(recorded, payloads, links, strict=True)
+                ]
+                transaction.append(Batch(rows, head, list(changed.values()), registrations))
+    except CommitUnknownError as error:
+        ids = [outcome.event.id for outcome in outcomes if isinstance(outcome, Recorded)]
+        stored = store.stored(ids)
+        if not stored:
+            raise NotStoredError(str(error)) from error
+        if len(stored) != len(ids):
+            raise  # A transaction is whole or not there: this is a broken store, and nobody is told a guess.
+    return outcomes
+
+
+def wallet_numbers(state: State, fact: Recorded) -> tuple[int | None, int | None]:
+    """Return the numbers of the wallets that the event concerns, as the log's columns hold them."""
+    payer, payee = sides(fact.event)
+    return payer and state.wallets[payer].number, payee and state.wallets[payee].number

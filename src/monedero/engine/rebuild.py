@@ -1,0 +1,18 @@
+"""Making the projections anew from the log alone."""
+
+from monedero.engine.replay import Progress, Replay
+from monedero.storage.store import Store
+
+
+def rebuild(store: Store, progress: Progress = lambda count: None) -> int:
+    """Drop the wallets, replay the log, write them again; return how many there are.
+
+    Raises DiscrepancyError, with nothing changed, when the log itself is not whole.
+    """
+    replay = Replay()
+    with store.snapshot() as snapshot:
+        replay.run(snapshot.rows(), progress)
+        replay.expect(snapshot.head())
+    wallets = sorted(replay.state.wallets.values(), key=lambda wallet: wallet.number)
+    store.replace_wallets(wallets)
+    return len(wallets)

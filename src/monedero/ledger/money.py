@@ -1,0 +1,50 @@
+"""Amounts: integers of 1/10,000 of the currency inside, exact decimals outside, never a float."""
+
+import re
+from decimal import Decimal
+from typing import NewType
+
+DECIMALS = 4
+INTEGER_DIGITS = 15
+
+Units = NewType("Units", int)
+"""An amount or a balance in units of 1/10,000 of the currency."""
+
+ZERO = Units(0)
+BALANCE_LIMIT = Units(2**63 - 1)
+"""The largest balance: what a signed 64-bit column holds."""
+
+_UNITS_PER_WHOLE = 10**DECIMALS
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
+
+
+class AmountError(ValueError):
+    """A text that is no amount; the message completes the sentence "the amount ..."."""
+
+
+class NotPositiveError(AmountError):
+    """A number that is zero or less."""
+
+
+def parse_amount(text: str) -> Units:
+    """Read a positive amount from the text of a JSON number or a decimal string, exactly.
+
+    Raises NotPositiveError for zero and below, AmountError for everything else that is no amount: more
+    than 4 decimals or 15 digits before the point, anything that is no number. Source: the contract.
+    """
+    if _NUMBER.fullmatch(text) is None:
+        raise AmountError("must be a number or a decimal string")
+    value = Decimal(text)
+    if value <= 0:
+        raise NotPositiveError("must be a positive number")
+    if int(value.as_tuple().exponent) < -DECIMALS:
+        raise AmountError(f"must have at most {DECIMALS} decimals")
+    if value.adjusted() >= INTEGER_DIGITS:
+        raise AmountError(f"must have at most {INTEGER_DIGITS} digits before the point")
+    return Units(int(value.scaleb(DECIMALS)))
+
+
+def render_amount(units: int) -> str:
+    """Write units of 1/10,000 as the shortest exact decimal: `500`, `500.25`, `0.0001`."""
+    whole, fraction = divmod(units, _UNITS_PER_WHOLE)
+    return f"{whole}.{fraction:04d}".rstrip("0") if fraction else str(whole)

@@ -1,0 +1,94 @@
+"""Everything that can be configured: read once from the environment, checked, frozen.
+
+Each name below is read from `MONEDERO_` and the name in capitals; docs/reference/configuration.md is the
+table of them, and a test keeps it complete.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names it and says what is wrong."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="MONEDERO_", frozen=True, extra="forbid")
+
+    database_url: Annotated[
+        str,
+        Field(description="Where the ledger is kept: `sqlite:///` and a path, which is absolute after a fourth slash."),
+    ] = "sqlite:///monedero.db"
+    host: Annotated[
+        str, Field(description="The address to listen on. The API is open to whoever reaches it, so it is loopback's.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
+    insecure_allow_open: Annotated[
+        bool, Field(description="Allow an address other than loopback, though nobody is asked who they are.")
+    ] = False
+    allowed_hosts: Annotated[
+        str,
+        Field(
+            description="Host names, with commas between, that a request may ask for; `*` allows any. Empty: the names "
+            "of loopback, or any once `MONEDERO_INSECURE_ALLOW_OPEN` is set."
+        ),
+    ] = ""
+    currency: Annotated[
+        str,
+        Field(pattern="^[A-Z]{3}$", description="The ISO 4217 code of new wallets; a wallet never changes its own."),
+    ] = "EUR"
+    body_limit_bytes: Annotated[Positive, Field(description="The largest request body, in bytes; over it: 413.")] = (
+        65_536
+    )
+    json_depth_limit: Annotated[
+        Positive, Field(description="How many arrays and objects may nest in a body; over it: 400.")
+    ] = 32
+    header_limit_bytes: Annotated[
+        Positive, Field(description="The largest request line and headers together, in bytes; over it: 431.")
+    ] = 16_384
+    header_timeout_seconds: Annotated[
+        Seconds, Field(description="How long a request line and its headers may take, in seconds; over it: 408.")
+    ] = 10.0
+    body_timeout_seconds: Annotated[
+        Seconds, Field(description="How long a body may take, in seconds; over it: 408.")
+    ] = 10.0
+    write_timeout_seconds: Annotated[
+        Seconds, Field(description="How long a client may leave an answer unread, in seconds; over it: disconnected.")
+    ] = 10.0
+    keep_alive_seconds: Annotated[Positive, Field(description="How long an idle connection is kept, in seconds.")] = 5
+    page_default_items: Annotated[Positive, Field(description="Items on a page of a listing unless `limit` says.")] = (
+        100
+    )
+    page_limit_items: Annotated[Positive, Field(description="The largest `limit` of a listing, in items.")] = 1_000
+    queue_limit_commands: Annotated[
+        Positive, Field(description="How many commands may wait to be committed; over it: 503 with Retry-After.")
+    ] = 10_000
+    batch_limit_commands: Annotated[
+        Positive, Field(description="How many commands one transaction commits at most.")
+    ] = 256
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host names that a request may ask for."""
+        if self.allowed_hosts:
+            return tuple(name.strip() for name in self.allowed_hosts.split(","))
+        return ("*",) if self.insecure_allow_open else LOOPBACK_HOSTS
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the environment; what is given and not None goes before it. Raises SettingsError."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "MONEDERO_" + "_".join(map(str, first["loc"])).upper()
+        raise SettingsError(f"The setting {name} cannot be used: {first['msg']}") from None

@@ -1,0 +1,81 @@
+"""Numbered migrations: each file of `migrations/` once, in order, the number kept in the file's header."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import apsw
+
+from monedero.ledger.merkle import EMPTY
+from monedero.storage.sqlite.connection import APPLICATION_ID, FileLock, open_reader, open_writer, schema_version
+from monedero.storage.store import StoreUnavailableError
+
+
+def migrations() -> list[tuple[int, str, str]]:
+    """Return number, name and SQL of every migration that this version knows, in order."""
+    folder = files("monedero.storage.sqlite") / "migrations"
+    found = sorted((entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(int(name[:4]), name.removesuffix(".sql"), sql) for name, sql in found]
+
+
+def pending(path: Path) -> list[str]:
+    """Return the names of the migrations that the file lacks. Raises StoreUnavailableError: newer, or no ledger."""
+    if not path.exists():
+        return [name for _, name, _ in migrations()]
+    connection = open_reader(path)
+    try:
+        return _pending(connection, path)
+    finally:
+        connection.close()
+
+
+def require_migrated(path: Path) -> None:
+    """Raise StoreUnavailableError unless the file is a ledger of exactly this version's schema."""
+    if missing := pending(path):
+        raise StoreUnavailableError(
+            f"The ledger at {path} lacks the migration {missing[0]}: run `monedero migrate` first"
+        )
+
+
+def migrate(path: Path) -> list[str]:
+    """Bring the file to this version's schema; return what was applied. Safe when several start at once.
+
+    Raises StoreUnavailableError: a newer file, a file that is no ledger, a process that is using it.
+    """
+    if path.exists() and not pending(path):
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path, wait=True):
+        connection = open_writer(path)
+        try:
+            with connection:
+                names = _pending(connection, path)
+                for number, name, sql in migrations():
+                    if name in names:
+                        connection.execute(sql)
+                        connection.pragma("user_version", number)
+                if "0001_ledger" in names:
+                    connection.pragma("application_id", APPLICATION_ID)
+                    connection.execute(
+                        "INSERT INTO head (only, size, frontier, root, link) VALUES (1, ?, ?, ?, ?)",
+                        (EMPTY.size, EMPTY.frontier, EMPTY.root, EMPTY.link),
+                    )
+        except apsw.Error as error:
+            raise StoreUnavailableError(f"The ledger at {path} could not be migrated: {error}") from None
+        finally:
+            connection.close()
+    return names
+
+
+def _pending(connection: apsw.Connection, path: Path) -> list[str]:
+    version = schema_version(connection)
+    known = migrations()
+    if version > known[-1][0]:
+        raise StoreUnavailableError(
+            f"The ledger at {path} has schema version {version}, newer than the {known[-1][0]} that this "
+            "release of monedero knows: use the release that wrote it, or a later one"
+        )
+    application = connection.pragma("application_id")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if application != APPLICATION_ID and (version or tables):
+        raise StoreUnavailableError(f"The file {path} is a database, but no ledger of monedero")
+    return [name for number, name, _ in known if number > version]

@@ -1,0 +1,171 @@
+"""The read side of the embedded store.
+
+A point read takes about as long as handing it to a thread would, so it runs where it is asked; a listing
+touches a page of the file for each row, so it runs in a thread of its own (docs/decisions/0004).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
+
+import apsw
+
+from monedero.ledger.events import Recorded
+from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.merkle import Head
+from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import Wallet
+from monedero.storage.sqlite import statements
+from monedero.storage.sqlite.connection import open_reader
+from monedero.storage.sqlite.rows import id_bytes, to_event_rows, to_owner, to_recorded, to_wallet
+from monedero.storage.store import NEWEST, EventRow, OwnerPage, StoredOwner, WalletTransactions
+
+LISTING_THREADS = 2
+
+Answer = TypeVar("Answer")
+
+
+class Reader:
+    """Read-only connections: one for point reads, one for each thread that lists."""
+
+    def __init__(self, path: Path) -> None:
+        self._points = open_reader(path)
+        self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
+        for _ in range(LISTING_THREADS):
+            self._idle.put(open_reader(path))
+        self._threads = ThreadPoolExecutor(LISTING_THREADS, thread_name_prefix="monedero-listing")
+
+    async def owner(self, kind: OwnerKind, owner_id: OwnerId) -> StoredOwner | None:
+        """See Queries.owner."""
+        row = self._points.execute(statements.OWNER_BY_ID, (id_bytes(owner_id), kind)).fetchone()
+        return to_owner(row) if row else None
+
+    async def wallet(self, wallet_id: WalletId) -> Wallet | None:
+        """See Queries.wallet."""
+        return _wallet(self._points, wallet_id)
+
+    async def event(self, event_id: str) -> Recorded | None:
+        """See Queries.event."""
+        row = self._points.execute(statements.EVENT_BY_ID, (id_bytes(event_id),)).fetchone()
+        return to_recorded(row) if row else None
+
+    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
+        """See Queries.wallets."""
+        return await self._list(lambda connection: _wallets(connection, kind, owner_id, before, limit))
+
+    async def wallet_transactions(
+        self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
+    ) -> WalletTransactions | None:
+        """See Queries.wallet_transactions."""
+        return await self._list(lambda connection: _wallet_transactions(connection, kind, wallet_id, before, limit))
+
+    async def owner_transactions(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> OwnerPage | None:
+        """See Queries.owner_transactions."""
+        return await self._list(lambda connection: _owner_transactions(connection, kind, owner_id, before, limit))
+
+    async def _list(self, query: Callable[[apsw.Connection], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+
+    def _run(self, query: Callable[[apsw.Connection], Answer]) -> Answer:
+        connection = self._idle.get()
+        try:
+            with connection:
+                return query(connection)
+        finally:
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        """Finish what is being read and close the connections."""
+        self._threads.shutdown()
+        self._points.close()
+        while not self._idle.empty():
+            self._idle.get().close()
+
+
+class FileSnapshot:
+    """One read transaction over the whole file."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def head(self) -> Head:
+        """See Snapshot.head."""
+        return Head(*self._connection.execute(statements.READ_HEAD).get)
+
+    def rows(self) -> Iterator[EventRow]:
+        """See Snapshot.rows."""
+        return to_event_rows(self._connection)
+
+    def wallets(self) -> Iterator[Wallet]:
+        """See Snapshot.wallets."""
+        return map(to_wallet, self._connection.execute(statements.ALL_WALLETS))
+
+    def owners(self) -> Iterator[StoredOwner]:
+        """See Snapshot.owners."""
+        return map(to_owner, self._connection.execute(statements.ALL_OWNERS))
+
+    def damage(self) -> str | None:
+        """See Snapshot.damage."""
+        found = self._connection.execute("PRAGMA integrity_check(1)").get
+        return None if found == "ok" else str(found)
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[FileSnapshot]:
+    """Open the file at one moment; other processes may go on writing."""
+    connection = open_reader(path)
+    try:
+        with connection:
+            yield FileSnapshot(connection)
+    finally:
+        connection.close()
+
+
+def _wallet(connection: apsw.Connection, wallet_id: WalletId) -> Wallet | None:
+    row = connection.execute(statements.LOAD_WALLET, (id_bytes(wallet_id),)).fetchone()
+    return to_wallet(row) if row else None
+
+
+def _wallets(
+    connection: apsw.Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
+) -> list[Wallet] | None:
+    owner = id_bytes(owner_id)
+    rows = connection.execute(statements.WALLETS_OF_OWNER, (owner, kind, before, limit)).fetchall()
+    if not rows and not connection.execute(statements.OWNER_BY_ID, (owner, kind)).fetchone():
+        return None
+    return [to_wallet(row) for row in rows]
+
+
+def _wallet_transactions(
+    connection: apsw.Connection, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
+) -> WalletTransactions | None:
+    wallet = _wallet(connection, wallet_id)
+    if wallet is None or wallet.owner_kind is not kind:
+        return None
+    rows = connection.execute(statements.WALLET_TRANSACTIONS, (wallet.number, before, limit))
+    return WalletTransactions(wallet, [to_recorded(row) for row in rows])
+
+
+def _owner_transactions(
+    connection: apsw.Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
+) -> OwnerPage | None:
+    wallets = _wallets(connection, kind, owner_id, NEWEST, NEWEST)
+    if wallets is None:
+        return None
+    asked = (id_bytes(owner_id), before, limit + 1, kind)
+    found = connection.execute(statements.OWNER_TRANSACTIONS, asked).fetchall()
+    rows = found[:limit]
+    pages: dict[int, list[Recorded]] = {}
+    for number, position, payload in rows:
+        transactions = pages.setdefault(number, [])
+        if position != number:
+            transactions.append(to_recorded((position, payload)))
+    return OwnerPage(
+        [WalletTransactions(wallet, pages[wallet.number]) for wallet in wallets if wallet.number in pages],
+        rows[-1][1] if rows else 0,
+        len(found) > limit,
+    )

@@ -1,0 +1,70 @@
+"""Between the ledger's values and the columns of a row."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+
+from monedero.ledger.events import Recorded, decode
+from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.money import Units
+from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.state import Wallet
+from monedero.storage.sqlite import statements
+from monedero.storage.store import EventRow, StoredOwner
+
+Row = tuple[Any, ...]
+
+
+def id_bytes(canonical: str) -> bytes:
+    """Return the 16 bytes of a canonical id."""
+    return bytes.fromhex(canonical.replace("-", ""))
+
+
+def id_text(stored: bytes) -> str:
+    """Return the canonical text of 16 bytes."""
+    text = stored.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def to_wallet(row: Row) -> Wallet:
+    """Read a wallet's columns, in the order of LOAD_WALLET."""
+    wallet_id, number, kind, owner_id, currency, balance, *rest = row
+    owner = OwnerId(id_text(owner_id)) if owner_id is not None else OwnerId("")
+    return Wallet(
+        WalletId(id_text(wallet_id)), number, OwnerKind(kind), owner, currency, Units(balance), *rest
+    )  # fmt: skip
+
+
+def from_wallet(wallet: Wallet) -> Row:
+    """Return a wallet's columns, in the order of INSERT_WALLET."""
+    return (
+        id_bytes(wallet.id),
+        wallet.number,
+        wallet.owner_kind,
+        id_bytes(wallet.owner_id),
+        wallet.currency,
+        wallet.balance,
+        wallet.version,
+        wallet.created_at,
+        wallet.modified_at,
+        wallet.position,
+    )
+
+
+def to_owner(row: Row) -> StoredOwner:
+    """Read an owner's columns, in the order of OWNER_COLUMNS."""
+    owner_id, number, kind, name, last_name, email, phone, email_key, salt, created_at = row
+    profile = Profile(name, last_name, email, phone)
+    return StoredOwner(OwnerId(id_text(owner_id)), number, OwnerKind(kind), profile, email_key, salt, created_at)
+
+
+def to_recorded(row: Row) -> Recorded:
+    """Read position and payload."""
+    return Recorded(row[0], decode(row[1]))
+
+
+def to_event_rows(connection: apsw.Connection) -> Iterator[EventRow]:
+    """Yield the log as stored."""
+    for position, event_id, payer, payee, payload, link in connection.execute(statements.ALL_EVENTS):
+        yield EventRow(position, id_text(event_id), payer, payee, payload, link)

@@ -1,0 +1,81 @@
+"""Every statement of the embedded store, by name. Parameters are positional; ids are 16 bytes."""
+
+# The writer: one batch.
+LOAD_WALLET = """
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    FROM wallets w JOIN owners o ON o.number = w.owner
+    WHERE w.id = ?
+"""
+LOAD_OWNER = """
+    SELECT id, kind, EXISTS (SELECT 1 FROM wallets WHERE owner = owners.number)
+    FROM owners
+    WHERE id = ?
+"""
+EMAIL_IS_TAKEN = "SELECT 1 FROM owners WHERE kind = ? AND email_key = ?"
+READ_HEAD = "SELECT size, frontier, root, link FROM head"
+APPEND_EVENT = "INSERT INTO events (position, id, payer, payee, payload, link) VALUES (?, ?, ?, ?, ?, ?)"
+MOVE_HEAD = "UPDATE head SET size = ?, frontier = ?, root = ?, link = ?"
+MOVE_WALLET = "UPDATE wallets SET balance = ?, version = ?, modified_at = ?, position = ? WHERE number = ?"
+INSERT_WALLET = """
+    INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
+    VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?)
+"""
+INSERT_OWNER = """
+    INSERT INTO owners (number, id, kind, name, last_name, email, email_key, phone, salt, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+DROP_WALLETS = "DELETE FROM wallets"
+EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
+
+# The reader: what the API shows.
+EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = ?"
+OWNER_COLUMNS = "id, number, kind, name, last_name, email, phone, email_key, salt, created_at"
+OWNER_BY_ID = f"SELECT {OWNER_COLUMNS} FROM owners WHERE id = ? AND kind = ?"
+
+# An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
+WALLETS_OF_OWNER = """
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    FROM owners o JOIN wallets w ON w.owner = o.number
+    WHERE o.id = ? AND o.kind = ? AND w.position < ?
+    ORDER BY w.position DESC
+    LIMIT ?
+"""
+
+# A wallet's transactions, newest first: two index scans, merged as they run.
+WALLET_TRANSACTIONS = """
+    SELECT position, payload FROM events WHERE payer = ?1 AND position < ?2
+    UNION ALL
+    SELECT position, payload FROM events WHERE payee = ?1 AND position < ?2
+    ORDER BY position DESC
+    LIMIT ?3
+"""
+
+# An owner's history over all wallets, newest first, the openings among it: the newest of each wallet by
+# index scan, then the newest of those. One statement, however many wallets.
+OWNER_TRANSACTIONS = """
+    WITH mine AS (
+        SELECT w.number FROM owners o JOIN wallets w ON w.owner = o.number WHERE o.id = ?1 AND o.kind = ?4
+    ), items AS (
+        SELECT mine.number AS wallet, e.position FROM mine JOIN events e ON e.position IN (
+            SELECT position FROM events WHERE payer = mine.number AND position < ?2 ORDER BY position DESC LIMIT ?3)
+        UNION ALL
+        SELECT mine.number, e.position FROM mine JOIN events e ON e.position IN (
+            SELECT position FROM events WHERE payee = mine.number AND position < ?2 ORDER BY position DESC LIMIT ?3)
+        UNION ALL
+        SELECT number, number FROM mine WHERE number < ?2
+        ORDER BY 2 DESC
+        LIMIT ?3
+    )
+    SELECT items.wallet, items.position, events.payload
+    FROM items JOIN events USING (position)
+    ORDER BY items.position DESC
+"""
+
+# The audit: everything, in order.
+ALL_EVENTS = "SELECT position, id, payer, payee, payload, link FROM events ORDER BY position"
+ALL_OWNERS = f"SELECT {OWNER_COLUMNS} FROM owners ORDER BY number"
+ALL_WALLETS = """
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    FROM wallets w LEFT JOIN owners o ON o.number = w.owner
+    ORDER BY w.number
+"""

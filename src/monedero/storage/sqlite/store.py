@@ -1,0 +1,85 @@
+"""The embedded store as a whole: the lock, the writer, the readers and the checkpoints."""
+
+import threading
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import apsw
+
+from monedero.ledger.state import Wallet
+from monedero.storage.sqlite.connection import FileLock, open_writer
+from monedero.storage.sqlite.migrate import require_migrated
+from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot
+from monedero.storage.sqlite.writer import Writer
+
+CHECKPOINT_INTERVAL_SECONDS = 0.2
+WAL_LIMIT_PAGES = 32_768
+"""128 MiB: past this the writer waits for a checkpoint, so that the write-ahead log stays bounded."""
+
+
+class SqliteStore:
+    """The ledger in one SQLite file, owned by this process until `close`."""
+
+    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
+        """Open a migrated file. Raises StoreUnavailableError: in use, not migrated, newer, no ledger."""
+        require_migrated(path)
+        self._path = path
+        self._lock = FileLock(path)
+        try:
+            self._connection = open_writer(path, vfs)
+            self._checkpoints = open_writer(path)
+            self._writer = Writer(self._connection)
+            self.queries = Reader(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._connection.set_wal_hook(self._bound_wal)
+        self._closing = threading.Event()
+        self._checkpointer = threading.Thread(target=self._checkpoint, name="monedero-checkpoint", daemon=True)
+        self._checkpointer.start()
+
+    def transaction(self) -> AbstractContextManager[Writer]:
+        """See Store.transaction."""
+        return self._writer.transaction()
+
+    def stored(self, event_ids: Iterable[str]) -> set[str]:
+        """See Store.stored."""
+        return self._writer.stored(event_ids)
+
+    def snapshot(self) -> AbstractContextManager[FileSnapshot]:
+        """See Store.snapshot."""
+        return snapshot(self._path)
+
+    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
+        """See Store.replace_wallets."""
+        self._writer.replace_wallets(wallets)
+
+    def close(self) -> None:
+        """See Store.close."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._checkpointer.join()
+        self.queries.close()
+        self._checkpoints.close()
+        self._connection.close()
+        self._lock.release()
+
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the file, off the writer's path; it never waits and is never waited for."""
+        while not self._closing.wait(CHECKPOINT_INTERVAL_SECONDS):
+            try:
+                self._checkpoints.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error:
+                # The next commit meets the same disk and says so; a checkpoint loses nothing by failing.
+                continue
+
+    def _bound_wal(self, connection: apsw.Connection, _database: str, pages: int) -> int:
+        """Restart the write-ahead log when steady writing has kept the checkpoints from ever catching up."""
+        if pages > WAL_LIMIT_PAGES:
+            try:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+            except apsw.BusyError:
+                pass
+        return apsw.SQLITE_OK

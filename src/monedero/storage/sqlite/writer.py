@@ -1,0 +1,128 @@
+"""The writer: one transaction a batch, and what a failure of it means."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import apsw
+
+from monedero.ledger.commands import RegisterOwner
+from monedero.ledger.ids import OwnerId
+from monedero.ledger.merkle import Head
+from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import Owner, State, Touched, Wallet
+from monedero.storage.sqlite import statements
+from monedero.storage.sqlite.rows import Row, from_wallet, id_bytes, id_text, to_wallet
+from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, StoreBrokenError
+
+_DISK_ERRORS = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+
+
+class Writer:
+    """The one connection that writes. Used by one thread at a time."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator["Writer"]:
+        """See Store.transaction."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self
+        except apsw.Error as error:
+            self._rollback()
+            raise _classified(error, NotStoredError) from error
+        except BaseException:
+            self._rollback()
+            raise
+        try:
+            self._connection.execute("COMMIT")
+        except apsw.Error as error:
+            self._rollback()
+            # A full disk stops before the commit record is written; anything else may come after it.
+            certain = isinstance(error, apsw.FullError)
+            raise _classified(error, NotStoredError if certain else CommitUnknownError) from error
+
+    def load(self, touched: Touched) -> State:
+        """See Transaction.load."""
+        execute = self._connection.execute
+        state = State()
+        for wallet_id in sorted(touched.wallets):
+            for row in execute(statements.LOAD_WALLET, (id_bytes(wallet_id),)):
+                state.wallets[wallet_id] = to_wallet(row)
+        for owner_id in sorted(touched.owners):
+            for found, kind, has_wallet in execute(statements.LOAD_OWNER, (id_bytes(owner_id),)):
+                state.owners[owner_id] = Owner(OwnerId(id_text(found)), OwnerKind(kind), bool(has_wallet))
+        for email in sorted(touched.emails):
+            if execute(statements.EMAIL_IS_TAKEN, email).fetchone():
+                state.emails.add(email)
+        return state
+
+    def head(self) -> Head:
+        """See Transaction.head."""
+        return Head(*self._connection.execute(statements.READ_HEAD).get)
+
+    def append(self, batch: Batch) -> None:
+        """See Transaction.append."""
+        executemany = self._connection.executemany
+        executemany(
+            statements.APPEND_EVENT,
+            ((row.position, id_bytes(row.id), row.payer, row.payee, row.payload, row.link) for row in batch.rows),
+        )
+        executemany(statements.INSERT_OWNER, (_from_registration(*each) for each in batch.registrations))
+        first = batch.rows[0].position
+        opened = [wallet for wallet in batch.wallets if wallet.number >= first]
+        moved = sorted((wallet for wallet in batch.wallets if wallet.number < first), key=lambda wallet: wallet.number)
+        executemany(statements.INSERT_WALLET, map(from_wallet, opened))
+        executemany(
+            statements.MOVE_WALLET,
+            ((each.balance, each.version, each.modified_at, each.position, each.number) for each in moved),
+        )
+        head = batch.head
+        self._connection.execute(statements.MOVE_HEAD, (head.size, head.frontier, head.root, head.link))
+
+    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
+        """See Store.replace_wallets."""
+        with self.transaction():
+            self._connection.execute(statements.DROP_WALLETS)
+            self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+
+    def stored(self, event_ids: Iterable[str]) -> set[str]:
+        """See Store.stored."""
+        execute = self._connection.execute
+        try:
+            return {each for each in event_ids if execute(statements.EVENT_IS_STORED, (id_bytes(each),)).fetchone()}
+        except apsw.Error as error:
+            raise _classified(error, CommitUnknownError) from error
+
+    def _rollback(self) -> None:
+        # SQLite has already rolled back by itself after some errors; after an I/O error it may fail again.
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except apsw.Error:
+                pass
+
+
+def _classified(
+    error: apsw.Error, otherwise: Callable[[str], NotStoredError | CommitUnknownError]
+) -> NotStoredError | CommitUnknownError | StoreBrokenError:
+    if isinstance(error, _DISK_ERRORS):
+        return StoreBrokenError(f"The disk failed under the ledger: {error}")
+    return otherwise(f"The ledger could not be written: {error}")
+
+
+def _from_registration(position: int, command: RegisterOwner) -> Row:
+    profile = command.profile
+    return (
+        position,
+        id_bytes(command.id),
+        command.kind,
+        profile.name,
+        profile.last_name,
+        profile.email,
+        profile.email_key,
+        profile.phone,
+        command.salt,
+        command.at,
+    )

@@ -1,0 +1,177 @@
+"""The port: what the engine, the audit and the API ask of a store, and the errors they may meet.
+
+StoreError
+├── StoreUnavailableError   it cannot be opened as asked: in use, not migrated, too new, unreachable
+├── NotStoredError          the transaction is certainly rolled back
+├── CommitUnknownError      COMMIT failed: whether the batch is stored has to be looked up
+└── StoreBrokenError        the disk failed under it: nothing more may be written by this process
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from monedero.ledger.commands import RegisterOwner
+from monedero.ledger.events import Recorded
+from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.merkle import Head
+from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.state import State, Touched, Wallet
+
+NEWEST = 2**63 - 1
+"""As the bound `before` of a listing: from the newest event on."""
+
+
+class StoreError(Exception):
+    """The root of what a store raises. Each message is a sentence for the operator."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be opened as asked."""
+
+
+class NotStoredError(StoreError):
+    """The transaction is rolled back: nothing of it is, or ever will be, stored."""
+
+
+class CommitUnknownError(StoreError):
+    """COMMIT failed, which does not say whether the batch is stored."""
+
+
+class StoreBrokenError(StoreError):
+    """The disk failed to write or sync: this process must stop writing, a new one recovers."""
+
+
+class EventRow(msgspec.Struct, frozen=True, gc=False):
+    """One row of the log. `payer` and `payee` are wallet numbers, so that listings are index scans."""
+
+    position: int
+    id: str
+    payer: int | None
+    payee: int | None
+    payload: bytes
+    link: bytes
+
+
+class Batch(msgspec.Struct):
+    """What one transaction writes: the log's new rows, the head over them, and the rows that follow."""
+
+    rows: list[EventRow]
+    head: Head
+    wallets: list[Wallet]
+    registrations: list[tuple[int, RegisterOwner]]
+    """Each with the position of its event, which becomes the owner's number."""
+
+
+class StoredOwner(msgspec.Struct, frozen=True):
+    """A customer or business with the personal data that the log does not hold."""
+
+    id: OwnerId
+    number: int
+    kind: OwnerKind
+    profile: Profile
+    email_key: str
+    salt: bytes
+    created_at: int
+
+
+class WalletTransactions(msgspec.Struct, frozen=True):
+    """A wallet and a page of its transactions, newest first."""
+
+    wallet: Wallet
+    transactions: list[Recorded]
+
+
+class OwnerPage(msgspec.Struct, frozen=True):
+    """A page of an owner's history over all wallets, the openings of wallets counted among its items.
+
+    `last` is the lowest position on the page, where the next one goes on, and `more` says whether it exists.
+    """
+
+    wallets: list[WalletTransactions]
+    last: int
+    more: bool
+
+
+class Transaction(Protocol):
+    """The write side of one batch, inside an open database transaction."""
+
+    def load(self, touched: Touched) -> State:
+        """Lock, in sorted order, and load what exists of `touched`. Raises NotStoredError, StoreBrokenError."""
+
+    def head(self) -> Head:
+        """Lock and return the head of the log. Raises NotStoredError, StoreBrokenError."""
+
+    def append(self, batch: Batch) -> None:
+        """Write the batch. Raises NotStoredError, StoreBrokenError."""
+
+
+class Queries(Protocol):
+    """The read side. Every method answers from committed data and never waits for the writer."""
+
+    async def owner(self, kind: OwnerKind, owner_id: OwnerId) -> StoredOwner | None:
+        """Return an owner of that kind."""
+
+    async def wallet(self, wallet_id: WalletId) -> Wallet | None:
+        """Return a wallet of either kind."""
+
+    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
+        """Return an owner's wallets changed before a position, last changed first; None: no such owner."""
+
+    async def wallet_transactions(
+        self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
+    ) -> WalletTransactions | None:
+        """Return a page of a wallet's transactions below a position; None: no wallet of that kind."""
+
+    async def owner_transactions(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> OwnerPage | None:
+        """Return a page of an owner's history below a position; None: no such owner."""
+
+    async def event(self, event_id: str) -> Recorded | None:
+        """Return the event with that id."""
+
+
+class Snapshot(Protocol):
+    """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers."""
+
+    def head(self) -> Head:
+        """Return the sealed head."""
+
+    def rows(self) -> Iterator[EventRow]:
+        """Yield the log as stored, in order of position."""
+
+    def wallets(self) -> Iterator[Wallet]:
+        """Yield every wallet as stored, in order of number."""
+
+    def owners(self) -> Iterator[StoredOwner]:
+        """Yield every owner as stored, in order of number."""
+
+    def damage(self) -> str | None:
+        """Return what the database itself finds wrong with its files and indexes, or None."""
+
+
+class Store(Protocol):
+    """A store, opened by one process. The writer's methods are called from one thread at a time."""
+
+    @property
+    def queries(self) -> Queries:
+        """The read side."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that commits at the end of the block and rolls back on an exception.
+
+        Raises NotStoredError, StoreBrokenError, and CommitUnknownError when COMMIT itself failed.
+        """
+
+    def stored(self, event_ids: Iterable[str]) -> set[str]:
+        """Return which of these events are stored, to settle an unknown commit. Raises StoreError."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open a consistent view. Raises StoreUnavailableError."""
+
+    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
+        """Drop the projection and write it anew, in one transaction. Raises StoreError."""
+
+    def close(self) -> None:
+        """Give everything back. Safe to call twice."""
