@@ -26,8 +26,8 @@ def database_path(settings: Settings) -> Path:
     url = settings.database_url
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         raise SettingsError(
-            f"The setting MONEDERO_DATABASE_URL cannot be used: {url.partition('//')[0]}// is no store of this release; "
-            "write sqlite:/// and a path"
+            f"The setting MONEDERO_DATABASE_URL cannot be used: {url.partition('//')[0]}// is no store of this "
+            "release; write sqlite:/// and a path"
         )
     return Path(url.removeprefix(_SQLITE)).absolute()
 
@@ -49,9 +49,7 @@ def migrate_store(settings: Settings) -> list[str]:
     return migrate(database_path(settings))
 
 
-def application(
-    settings: Settings, store: Store, on_broken: Callable[[StoreError], None] = lambda error: None
-) -> ASGIApplication:
+def application(settings: Settings, store: Store, on_broken: Callable[[StoreError], None]) -> ASGIApplication:
     """Return the service over an open store; it starts the engine, and drains it and closes the store at the end.
 
     `on_broken` hears, from another thread, that the disk has failed and writing has stopped.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from importlib.resources import as_file, files
 from typing import cast
 
@@ -48,8 +49,9 @@ def create_app(services: Services, limits: Limits, hosts: Collection[str], lifes
 
 
 async def _not_served(request: StarletteRequest, error: Exception) -> StarletteResponse:
-    assert isinstance(error, HTTPException)
-    found = error.status_code != 404
+    if not isinstance(error, HTTPException):  # pragma: no cover - registered for this type only
+        raise error
+    found = error.status_code != HTTPStatus.NOT_FOUND
     detail = error.detail if found else f"There is nothing at {request.url.path}"
     headers = tuple((name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items())
     answer = problem_response(

@@ -44,7 +44,7 @@ class FieldError(msgspec.Struct, frozen=True):
     pointer: str
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
     """An answer that is not a success. `code` is stable, for programs; `detail` is for people."""
 
     def __init__(

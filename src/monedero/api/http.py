@@ -20,8 +20,17 @@ JSON = (b"content-type", b"application/json")
 _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
 _LOCATED = re.compile(r"(.*) - at `\$\.(.*)`", re.DOTALL)
-_JSON_NAMES = {"`str`": "a string", "`int`": "a number", "`float`": "a number", "`bool`": "a boolean", "`array`": "an array",
-               "`object`": "an object", "`null`": "null"}  # fmt: skip
+_JSON_NAMES = {
+    "`str`": "a string",
+    "`int`": "a number",
+    "`float`": "a number",
+    "`bool`": "a boolean",
+    "`array`": "an array",
+    "`object`": "an object",
+    "`null`": "null",
+}
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 _encoder = msgspec.json.Encoder()
 
 
@@ -126,19 +135,11 @@ def _check_depth(body: bytes, limit: int) -> None:
     """Refuse nesting beyond the limit. Counting brackets settles every ordinary body without a scan."""
     if body.count(b"[") + body.count(b"{") <= limit:
         return
-    depth, quoted, escaped = 0, False, False
-    for byte in body:
-        if quoted:
-            quoted = escaped or byte != 0x22
-            escaped = byte == 0x5C and not escaped
-        elif byte == 0x22:
-            quoted = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > limit:
-                raise Problem(400, f"The JSON is nested deeper than {limit} levels", "json_too_deep")
-        elif byte in b"]}":
-            depth -= 1
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > limit:
+            raise Problem(400, f"The JSON is nested deeper than {limit} levels", "json_too_deep")
 
 
 def _invalid(message: str) -> Problem:

@@ -82,7 +82,7 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
     if operation.body:
         content: Json = {"schema": {"$ref": _REFERENCE.format(name=operation.body.__name__)}}
         if documented.get("body"):
-            content["example"] = next(each["request_body"] for each in examples if each["status"] < 300)
+            content["example"] = next(each["request_body"] for each in examples if each["status"] == operation.status)
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
 

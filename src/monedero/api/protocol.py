@@ -8,12 +8,12 @@ import asyncio
 from http import HTTPStatus
 from itertools import chain
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, cast
 from weakref import WeakSet
 
 import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 LONGEST_SWEEP_SECONDS = 1.0
@@ -93,17 +93,16 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self.refused, self.deadline = True, inf
         self.logger.info("Refused with %d: %s", status, detail)
-        if self.in_body:
-            if not self.cycle.response_started and not self.pipeline:
-                self.transport.write(self.refusal(status, detail))
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        elif self.cycle is None or self.cycle.response_complete:
-            self.transport.write(self.refusal(status, detail))
-        else:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn says it is always there: not at first.
+        if cycle is not None and not self.in_body and not cycle.response_complete:
             # Written now, it would pass for the answer to an earlier request: the last of those closes instead.
-            self.cycle.keep_alive = False
+            cycle.keep_alive = False
             return
+        if cycle is None or not self.in_body or not (cycle.response_started or self.pipeline):
+            self.transport.write(self.refusal(status, detail))
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()
 
     def refusal(self, status: HTTPStatus, detail: str) -> bytes:
@@ -123,6 +122,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
+        """Start the time for the first headers, and the sweep if none is under way."""
         super().connection_made(transport)
         self.deadline = self.loop.time() + self.limits.header_timeout_seconds
         if self.server_state not in self.swept:
@@ -130,27 +130,44 @@ class LimitedProtocol(HttpToolsProtocol):
             self.loop.call_later(self.sweep_seconds, self.sweep, self.loop, self.server_state)
 
     def data_received(self, data: bytes) -> None:
+        """Parse what came; a first byte starts the time for headers. What comes after a refusal is thrown away."""
         if self.refused:
             return
         self._unset_keepalive_if_required()
         if self.deadline == inf:
             self.deadline = self.loop.time() + self.limits.header_timeout_seconds
         self.pending_bytes += len(data)
+        try:
+            self.parse(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.refuse(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP")
+        if self.pending_bytes > self.limits.header_limit_bytes:
+            self.refuse_headers()
+
+    def parse(self, data: bytes) -> None:
+        """Feed the parser; a request to upgrade is read anew without that header (RFC 9110, 7.8 lets us ignore it).
+
+        At such a request the parser stops behind the headers, and would take its body for the next request.
+        Raises HttpParserError, and HttpParserUpgrade for the method CONNECT, which is an upgrade without a header.
+        """
         rest: bytes | memoryview = data
         while rest:
             try:
                 self.parser.feed_data(rest)
-                break
             except httptools.HttpParserUpgrade as upgrade:
-                # We speak nothing else, so what follows is HTTP too (RFC 9110, 7.8: a server may ignore Upgrade).
+                request_line = b"%s %s HTTP/%s\r\n" % (
+                    self.parser.get_method(),
+                    self.url,
+                    self.parser.get_http_version().encode(),
+                )
+                kept = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+                self.parser.feed_data(b"".join([request_line, *kept, b"\r\n"]))
                 rest = memoryview(rest)[upgrade.args[0] :]
-            except httptools.HttpParserError:
-                self.refuse(HTTPStatus.BAD_REQUEST, "The request is not well-formed HTTP")
+            else:
                 return
-        if self.pending_bytes > self.limits.header_limit_bytes:
-            self.refuse_headers()
 
     def on_headers_complete(self) -> None:
+        """Start the request and the time for its body, unless its headers are too large."""
         separators_bytes = len(b": \r\n") * len(self.headers)
         headers_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)), separators_bytes)
         if headers_bytes > self.limits.header_limit_bytes:
@@ -162,22 +179,26 @@ class LimitedProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + self.limits.body_timeout_seconds
 
     def on_body(self, body: bytes) -> None:
+        """Pass the bytes on: the application counts them."""
         self.pending_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """Stop the clock until the next request."""
         super().on_message_complete()
         self.pending_bytes = 0
         self.in_body = False
         self.deadline = inf
 
     def _should_upgrade(self) -> bool:
-        return False
+        return True  # Tells uvicorn to leave the request alone: see parse.
 
     def pause_writing(self) -> None:
+        """Start the time to take what was written."""
         super().pause_writing()
         self.write_deadline = self.loop.time() + self.limits.write_timeout_seconds
 
     def resume_writing(self) -> None:
+        """Stop that clock: the client took enough."""
         super().resume_writing()
         self.write_deadline = inf

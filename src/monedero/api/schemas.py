@@ -1,6 +1,6 @@
 """The bodies of the API: what is read, what is answered, key by key in the documented order."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -40,7 +40,7 @@ AmountIn = Annotated[
 ]
 AmountOut = Annotated[Raw, Meta(extra_json_schema={"type": "number", "minimum": 0})]
 
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NewCustomer(msgspec.Struct, frozen=True):
@@ -221,7 +221,7 @@ def amount_out(units: int) -> Raw:
 
 def timestamp(at: int) -> str:
     """Return microseconds since 1970 as RFC 3339 in UTC."""
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds") + "Z"
+    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def customer_body(owner: StoredOwner) -> CustomerBody:
@@ -259,16 +259,16 @@ def wallet_detail_body(wallet: Wallet) -> WalletDetailBody:
 
 def transaction_body(movement: Movement, seen_by: OwnerKind) -> TransactionBody:
     """Show a transaction in the listing of a customer's or a business's wallet."""
-    denied = isinstance(movement, DebitDenied)
+    error = _error(movement)
     _, customer_wallet_id, business_wallet_id = _parties(movement)
     by_customer = seen_by is OwnerKind.CUSTOMER
     return TransactionBody(
         amount_out(movement.amount),
         movement.description,
-        "denied" if denied else "accepted",
+        "denied" if error else "accepted",
         timestamp(movement.at),
         movement.id,
-        DENIALS[movement.reason] if denied else UNSET,
+        error or UNSET,
         business_wallet_id or UNSET if by_customer else UNSET,
         UNSET if by_customer else customer_wallet_id,
     )
@@ -276,18 +276,18 @@ def transaction_body(movement: Movement, seen_by: OwnerKind) -> TransactionBody:
 
 def transaction_detail_body(movement: Movement, position: int) -> TransactionDetailBody:
     """Show everything about a transaction."""
-    denied = isinstance(movement, DebitDenied)
+    error = _error(movement)
     kind, customer_wallet_id, business_wallet_id = _parties(movement)
     return TransactionDetailBody(
         movement.id,
         kind,
-        "denied" if denied else "accepted",
+        "denied" if error else "accepted",
         amount_out(movement.amount),
         movement.description,
         timestamp(movement.at),
         customer_wallet_id,
         business_wallet_id,
-        DENIALS[movement.reason] if denied else None,
+        error,
         position,
     )
 
@@ -295,6 +295,11 @@ def transaction_detail_body(movement: Movement, position: int) -> TransactionDet
 def transaction_bodies(transactions: list[Recorded], seen_by: OwnerKind) -> list[TransactionBody]:
     """Show a page of transactions."""
     return [transaction_body(each.event, seen_by) for each in transactions if isinstance(each.event, Movement)]
+
+
+def _error(movement: Movement) -> str | None:
+    """Return why a transaction was denied, None when it was not."""
+    return DENIALS[movement.reason] if isinstance(movement, DebitDenied) else None
 
 
 def _parties(movement: Movement) -> tuple[Literal["deposit", "debit"], str, str | None]:

@@ -1,5 +1,6 @@
 """Transactions, each by its id."""
 
+from monedero.api.errors import refused
 from monedero.api.http import Request, Response, json_response
 from monedero.api.schemas import transaction_detail_body
 from monedero.api.services import Services, id_or_unknown, known
@@ -12,5 +13,7 @@ async def show(services: Services, request: Request) -> Response:
     """Return everything about a deposit or a debit, accepted or denied."""
     unknown = UnknownTransaction(TransactionId(request.ids[0]))
     recorded = known(await services.queries.event(id_or_unknown(request.ids[0], unknown)), unknown)
-    movement = known(recorded.event if isinstance(recorded.event, Movement) else None, unknown)
+    movement = recorded.event
+    if not isinstance(movement, Movement):
+        raise refused(unknown)
     return json_response(200, transaction_detail_body(movement, recorded.position))

@@ -13,7 +13,7 @@ from monedero.cli.verify import verify
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="monedero")
 def main() -> None:
-    """A wallet and payments ledger that loses no cent, and can prove it.
+    """Run a wallet and payments ledger that loses no cent, and can prove it.
 
     Every command reads its settings from the environment (MONEDERO_DATABASE_URL and so on); an option goes
     before the environment. Exit codes: 0 done; 1 verify or rebuild found the ledger altered, or the disk failed

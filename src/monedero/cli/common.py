@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from monedero.engine.replay import ignore_progress
 from monedero.settings import Settings, SettingsError, load_settings
 from monedero.storage.store import StoreError
 
@@ -48,7 +49,7 @@ def settings_of(database_url: str | None) -> Settings:
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar for `total` events, on a terminal only; yield what to call with each few that are done."""
     if not sys.stderr.isatty():
-        yield lambda count: None
+        yield ignore_progress
         return
     with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True) as bar:
         yield bar.update

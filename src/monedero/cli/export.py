@@ -1,4 +1,4 @@
-"""`monedero export`"""
+"""The command `monedero export`."""
 
 from typing import BinaryIO
 

@@ -1,4 +1,4 @@
-"""`monedero migrate`"""
+"""The command `monedero migrate`."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`monedero rebuild`"""
+"""The command `monedero rebuild`."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`monedero serve`"""
+"""The command `monedero serve`."""
 
 import gc
 import ipaddress

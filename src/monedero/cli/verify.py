@@ -1,4 +1,4 @@
-"""`monedero verify`"""
+"""The command `monedero verify`."""
 
 import click
 

@@ -27,7 +27,8 @@ def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
         with store.transaction() as transaction:
             state = transaction.load(touched(commands))
             head = transaction.head()
-            recorded, registrations = [], []
+            recorded: list[Recorded] = []
+            registrations: list[tuple[int, RegisterOwner]] = []
             changed: dict[WalletId, Wallet] = {}
             for command in commands:
                 decision = decide(state, command)
@@ -64,4 +65,7 @@ def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
 def wallet_numbers(state: State, fact: Recorded) -> tuple[int | None, int | None]:
     """Return the numbers of the wallets that the event concerns, as the log's columns hold them."""
     payer, payee = sides(fact.event)
-    return payer and state.wallets[payer].number, payee and state.wallets[payee].number
+    return (
+        None if payer is None else state.wallets[payer].number,
+        None if payee is None else state.wallets[payee].number,
+    )

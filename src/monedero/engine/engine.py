@@ -7,7 +7,7 @@ load. A client that goes away cancels nothing.
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from monedero.engine.batch import Outcome, commit
@@ -34,7 +34,7 @@ class Engine:
         *,
         batch_limit: int,
         queue_limit: int,
-        on_broken: Callable[[StoreError], None] = lambda error: None,
+        on_broken: Callable[[StoreError], None],
     ) -> None:
         """`batch_limit` is the most commands a transaction decides, `queue_limit` the most that wait.
 
@@ -46,6 +46,7 @@ class Engine:
         self._on_broken = on_broken
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._stopped = False
+        self._broken = False
         self._thread = threading.Thread(target=self._run, name="monedero-commit")
 
     def start(self) -> None:
@@ -94,33 +95,28 @@ class Engine:
         return batch, True
 
     def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit a batch and answer everyone in it; a batch that cannot be stored is tried command by command."""
-        answers: list[Outcome] | list[Exception]
-        try:
-            if self._stopped_by_disk:
-                raise EngineStoppedError
-            answers = commit(self._store, [command for command, _ in batch])
-        except StoreBrokenError as error:
-            self._break(error)
-            answers = [CommitUnknownError(str(error))] * len(batch)
-        except (NotStoredError, CommitUnknownError, EngineStoppedError) as error:
-            answers = [error] * len(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
-            if len(batch) > 1:
-                for one in batch:
-                    self._commit([one])
-                return
-            answers = [error]
+        answers = self._answers([command for command, _ in batch])
         batch[0][1].get_loop().call_soon_threadsafe(_resolve, batch, answers)
 
-    def _break(self, error: StoreBrokenError) -> None:
-        self._stopped = self._stopped_by_disk = True
-        self._on_broken(error)
+    def _answers(self, commands: Sequence[Command]) -> Sequence[Outcome | Exception]:
+        """Commit and return an answer for each; where one command upsets the batch, the others go without it."""
+        if self._broken:
+            return [EngineStoppedError()] * len(commands)
+        try:
+            return commit(self._store, commands)
+        except StoreBrokenError as error:
+            self._stopped = self._broken = True
+            self._on_broken(error)
+            return [CommitUnknownError(str(error))] * len(commands)
+        except (NotStoredError, CommitUnknownError) as error:
+            return [error] * len(commands)
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
+            if len(commands) == 1:
+                return [error]
+            return [self._answers([command])[0] for command in commands]
 
-    _stopped_by_disk = False
 
-
-def _resolve(batch: list[_Waiting], answers: list[Outcome] | list[Exception]) -> None:
+def _resolve(batch: list[_Waiting], answers: Sequence[Outcome | Exception]) -> None:
     for (_, future), answer in zip(batch, answers, strict=True):
         if future.done():
             continue

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from monedero.engine.replay import Progress
+from monedero.engine.replay import Progress, ignore_progress
 from monedero.storage.store import Snapshot
 
 FORMAT = "monedero-log"
@@ -27,7 +27,7 @@ class ExportLine(msgspec.Struct, frozen=True):
     event: msgspec.Raw
 
 
-def export(snapshot: Snapshot, out: BinaryIO, progress: Progress = lambda count: None) -> int:
+def export(snapshot: Snapshot, out: BinaryIO, progress: Progress = ignore_progress) -> int:
     """Write the log, without any personal data, and return how many events it holds."""
     encode = msgspec.json.Encoder().encode
     head = snapshot.head()

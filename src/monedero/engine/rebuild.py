@@ -1,10 +1,10 @@
 """Making the projections anew from the log alone."""
 
-from monedero.engine.replay import Progress, Replay
+from monedero.engine.replay import Progress, Replay, ignore_progress
 from monedero.storage.store import Store
 
 
-def rebuild(store: Store, progress: Progress = lambda count: None) -> int:
+def rebuild(store: Store, progress: Progress = ignore_progress) -> int:
     """Drop the wallets, replay the log, write them again; return how many there are.
 
     Raises DiscrepancyError, with nothing changed, when the log itself is not whole.

@@ -24,6 +24,10 @@ Progress = Callable[[int], None]
 """Called with how many more events have been read."""
 
 
+def ignore_progress(_count: int) -> None:
+    """Show nothing."""
+
+
 class DiscrepancyError(Exception):
     """The first place where the stored ledger is not what its log makes of it."""
 
@@ -38,10 +42,10 @@ class Replay:
         self.head: Head = EMPTY
         self.state = State()
         self.world = 0
-        self.registrations: dict[OwnerId, Recorded] = {}
+        self.registrations: dict[OwnerId, tuple[int, CustomerRegistered | BusinessRegistered]] = {}
         self.transactions = 0
 
-    def run(self, rows: Iterable[EventRow], progress: Progress = lambda count: None) -> None:
+    def run(self, rows: Iterable[EventRow], progress: Progress = ignore_progress) -> None:
         """Fold the rows. Raises DiscrepancyError at the first that is out of place, altered or impossible."""
         for chunk in _chunks(rows):
             size = self.head.size
@@ -74,7 +78,7 @@ class Replay:
             raise HistoryError("the columns payer and payee are not the wallets of the event")
         match event:
             case CustomerRegistered() | BusinessRegistered():
-                self.registrations[event.id] = fact
+                self.registrations[event.id] = row.position, event
             case DepositAccepted():
                 self.world -= event.amount
                 self.transactions += 1

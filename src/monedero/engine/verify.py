@@ -2,12 +2,11 @@
 
 import msgspec
 
-from monedero.engine.replay import DiscrepancyError, Progress, Replay
-from monedero.ledger.events import BusinessRegistered, CustomerRegistered
+from monedero.engine.replay import DiscrepancyError, Progress, Replay, ignore_progress
 from monedero.ledger.ids import OwnerId
 from monedero.ledger.money import render_amount
 from monedero.ledger.profiles import profile_digest
-from monedero.storage.store import Snapshot, StoredOwner
+from monedero.storage.store import Snapshot, StoreBrokenError, StoredOwner
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -22,18 +21,22 @@ class Verified(msgspec.Struct, frozen=True):
     root: str
 
 
-def verify(snapshot: Snapshot, progress: Progress = lambda count: None) -> Verified:
+def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified:
     """Recompute tree, chain and balances from the stored bytes and compare everything that is stored.
 
     Raises DiscrepancyError naming the first position, wallet or owner that differs. Takes memory in
     proportion to wallets and owners, not to events.
     """
     replay = Replay()
-    replay.run(snapshot.rows(), progress)
-    replay.expect(snapshot.head())
-    _compare_wallets(snapshot, replay)
-    _compare_owners(snapshot, replay)
-    if damage := snapshot.damage():
+    try:
+        replay.run(snapshot.rows(), progress)
+        replay.expect(snapshot.head())
+        _compare_wallets(snapshot, replay)
+        _compare_owners(snapshot, replay)
+        damage = snapshot.damage()
+    except StoreBrokenError as error:
+        raise DiscrepancyError(f"after position {replay.head.size - 1}: {error}") from None
+    if damage:
         raise DiscrepancyError(f"the database is damaged: {damage}")
     return Verified(
         replay.head.size,
@@ -78,9 +81,8 @@ def _compare_owner(stored: StoredOwner, replay: Replay) -> None:
     known, registration = replay.state.owners.get(stored.id), replay.registrations.get(stored.id)
     if known is None or registration is None:
         raise DiscrepancyError(f"owner {stored.id} is stored, but the log never registered it")
-    event = registration.event
-    assert isinstance(event, CustomerRegistered | BusinessRegistered)
-    if (stored.kind, stored.number, stored.created_at) != (known.kind, registration.position, event.at):
+    number, event = registration
+    if (stored.kind, stored.number, stored.created_at) != (known.kind, number, event.at):
         raise DiscrepancyError(f"owner {stored.id} is not stored as the log registered it")
     sealed = profile_digest(stored.profile, stored.salt) == event.profile_digest
     if not sealed or stored.email_key != stored.profile.email_key:

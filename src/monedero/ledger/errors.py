@@ -49,10 +49,12 @@ class UnknownOwner(Refusal, frozen=True):
 
     @property
     def code(self) -> str:
+        """See Refusal.code."""
         return f"unknown_{self.kind}"
 
     @property
     def sentence(self) -> str:
+        """See Refusal.sentence."""
         return f"There is no {self.kind} with id {self.id}"
 
 
@@ -64,10 +66,12 @@ class UnknownWallet(Refusal, frozen=True):
 
     @property
     def code(self) -> str:
+        """See Refusal.code."""
         return f"unknown_{self.noun.replace(' ', '_')}"
 
     @property
     def sentence(self) -> str:
+        """See Refusal.sentence."""
         return f"There is no {self.noun} with id {self.id}"
 
 
@@ -80,6 +84,7 @@ class UnknownTransaction(Refusal, frozen=True):
 
     @property
     def sentence(self) -> str:
+        """See Refusal.sentence."""
         return f"There is no transaction with id {self.id}"
 
 
@@ -107,6 +112,7 @@ class CurrencyMismatch(Refusal, frozen=True):
 
     @property
     def sentence(self) -> str:
+        """See Refusal.sentence."""
         return f"A wallet in {self.payer} cannot pay a wallet in {self.payee}"
 
 

@@ -27,7 +27,7 @@ class Posting(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     version: int
 
 
-class CustomerRegistered(_Fact, tag="customer.registered.v1"):
+class CustomerRegistered(_Fact, frozen=True, tag="customer.registered.v1"):
     """A customer signed up; `profile_digest` seals the personal data, which is not in the log."""
 
     id: OwnerId
@@ -35,7 +35,7 @@ class CustomerRegistered(_Fact, tag="customer.registered.v1"):
     profile_digest: str
 
 
-class BusinessRegistered(_Fact, tag="business.registered.v1"):
+class BusinessRegistered(_Fact, frozen=True, tag="business.registered.v1"):
     """A business signed up; `profile_digest` seals the personal data, which is not in the log."""
 
     id: OwnerId
@@ -43,7 +43,7 @@ class BusinessRegistered(_Fact, tag="business.registered.v1"):
     profile_digest: str
 
 
-class WalletOpened(_Fact, tag="wallet.opened.v1"):
+class WalletOpened(_Fact, frozen=True, tag="wallet.opened.v1"):
     """An owner got a wallet, empty, in one currency for ever."""
 
     id: WalletId
@@ -53,7 +53,7 @@ class WalletOpened(_Fact, tag="wallet.opened.v1"):
     currency: str
 
 
-class DepositAccepted(_Fact, tag="deposit.accepted.v1"):
+class DepositAccepted(_Fact, frozen=True, tag="deposit.accepted.v1"):
     """Money came from the world outside into a customer's wallet."""
 
     id: TransactionId
@@ -63,7 +63,7 @@ class DepositAccepted(_Fact, tag="deposit.accepted.v1"):
     description: str | None = None
 
 
-class DebitAccepted(_Fact, tag="debit.accepted.v1"):
+class DebitAccepted(_Fact, frozen=True, tag="debit.accepted.v1"):
     """Money went from a customer's wallet (the payer) into a business's wallet (the payee)."""
 
     id: TransactionId
@@ -74,7 +74,7 @@ class DebitAccepted(_Fact, tag="debit.accepted.v1"):
     description: str | None = None
 
 
-class DebitDenied(_Fact, tag="debit.denied.v1"):
+class DebitDenied(_Fact, frozen=True, tag="debit.denied.v1"):
     """A debit was refused and nothing moved; `amount` was required, `available` was there."""
 
     id: TransactionId
@@ -104,7 +104,7 @@ class EventUnreadableError(ValueError):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode(event: Event) -> bytes:

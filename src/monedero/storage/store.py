@@ -136,7 +136,7 @@ class Snapshot(Protocol):
     """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers."""
 
     def head(self) -> Head:
-        """Return the sealed head."""
+        """Return the sealed head. Raises, as every method here, StoreBrokenError for what cannot be read."""
 
     def rows(self) -> Iterator[EventRow]:
         """Yield the log as stored, in order of position."""

@@ -21,8 +21,15 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import open_reader
-from monedero.storage.sqlite.rows import id_bytes, to_event_rows, to_owner, to_recorded, to_wallet
-from monedero.storage.store import NEWEST, EventRow, OwnerPage, StoredOwner, WalletTransactions
+from monedero.storage.sqlite.rows import Row, id_bytes, to_event_row, to_owner, to_recorded, to_wallet
+from monedero.storage.store import (
+    NEWEST,
+    EventRow,
+    OwnerPage,
+    StoreBrokenError,
+    StoredOwner,
+    WalletTransactions,
+)
 
 LISTING_THREADS = 2
 
@@ -73,9 +80,10 @@ class Reader:
     def _run(self, query: Callable[[apsw.Connection], Answer]) -> Answer:
         connection = self._idle.get()
         try:
-            with connection:
-                return query(connection)
+            connection.execute("BEGIN")
+            return query(connection)
         finally:
+            connection.execute("COMMIT")
             self._idle.put(connection)
 
     def close(self) -> None:
@@ -94,24 +102,34 @@ class FileSnapshot:
 
     def head(self) -> Head:
         """See Snapshot.head."""
-        return Head(*self._connection.execute(statements.READ_HEAD).get)
+        for head in self._read(statements.READ_HEAD, lambda row: Head(*row)):
+            return head
+        raise StoreBrokenError("The head of the log is missing")
 
     def rows(self) -> Iterator[EventRow]:
         """See Snapshot.rows."""
-        return to_event_rows(self._connection)
+        return self._read(statements.ALL_EVENTS, to_event_row)
 
     def wallets(self) -> Iterator[Wallet]:
         """See Snapshot.wallets."""
-        return map(to_wallet, self._connection.execute(statements.ALL_WALLETS))
+        return self._read(statements.ALL_WALLETS, to_wallet)
 
     def owners(self) -> Iterator[StoredOwner]:
         """See Snapshot.owners."""
-        return map(to_owner, self._connection.execute(statements.ALL_OWNERS))
+        return self._read(statements.ALL_OWNERS, to_owner)
 
     def damage(self) -> str | None:
         """See Snapshot.damage."""
-        found = self._connection.execute("PRAGMA integrity_check(1)").get
-        return None if found == "ok" else str(found)
+        (found,) = self._read("PRAGMA integrity_check(1)", lambda row: str(row[0]))
+        return None if found == "ok" else found
+
+    def _read(self, statement: str, convert: Callable[[Row], Answer]) -> Iterator[Answer]:
+        """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
+        try:
+            for row in self._connection.execute(statement):
+                yield convert(row)
+        except (apsw.Error, ValueError) as error:
+            raise StoreBrokenError(f"A stored row cannot be read: {error}") from None
 
 
 @contextmanager
@@ -157,7 +175,7 @@ def _owner_transactions(
     if wallets is None:
         return None
     asked = (id_bytes(owner_id), before, limit + 1, kind)
-    found = connection.execute(statements.OWNER_TRANSACTIONS, asked).fetchall()
+    found: list[Row] = connection.execute(statements.OWNER_TRANSACTIONS, asked).fetchall()
     rows = found[:limit]
     pages: dict[int, list[Recorded]] = {}
     for number, position, payload in rows:

@@ -1,16 +1,12 @@
 """Between the ledger's values and the columns of a row."""
 
-from collections.abc import Iterator
 from typing import Any
-
-import apsw
 
 from monedero.ledger.events import Recorded, decode
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.ledger.state import Wallet
-from monedero.storage.sqlite import statements
 from monedero.storage.store import EventRow, StoredOwner
 
 Row = tuple[Any, ...]
@@ -53,7 +49,7 @@ def from_wallet(wallet: Wallet) -> Row:
 
 
 def to_owner(row: Row) -> StoredOwner:
-    """Read an owner's columns, in the order of OWNER_COLUMNS."""
+    """Read an owner's columns, in the order of OWNER_BY_ID."""
     owner_id, number, kind, name, last_name, email, phone, email_key, salt, created_at = row
     profile = Profile(name, last_name, email, phone)
     return StoredOwner(OwnerId(id_text(owner_id)), number, OwnerKind(kind), profile, email_key, salt, created_at)
@@ -64,7 +60,7 @@ def to_recorded(row: Row) -> Recorded:
     return Recorded(row[0], decode(row[1]))
 
 
-def to_event_rows(connection: apsw.Connection) -> Iterator[EventRow]:
-    """Yield the log as stored."""
-    for position, event_id, payer, payee, payload, link in connection.execute(statements.ALL_EVENTS):
-        yield EventRow(position, id_text(event_id), payer, payee, payload, link)
+def to_event_row(row: Row) -> EventRow:
+    """Read an event's columns, in the order of ALL_EVENTS."""
+    position, event_id, payer, payee, payload, link = row
+    return EventRow(position, id_text(event_id), payer, payee, payload, link)

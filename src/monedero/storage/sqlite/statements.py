@@ -29,8 +29,11 @@ EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
 
 # The reader: what the API shows.
 EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = ?"
-OWNER_COLUMNS = "id, number, kind, name, last_name, email, phone, email_key, salt, created_at"
-OWNER_BY_ID = f"SELECT {OWNER_COLUMNS} FROM owners WHERE id = ? AND kind = ?"
+OWNER_BY_ID = """
+    SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
+    FROM owners
+    WHERE id = ? AND kind = ?
+"""
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
 WALLETS_OF_OWNER = """
@@ -73,7 +76,11 @@ OWNER_TRANSACTIONS = """
 
 # The audit: everything, in order.
 ALL_EVENTS = "SELECT position, id, payer, payee, payload, link FROM events ORDER BY position"
-ALL_OWNERS = f"SELECT {OWNER_COLUMNS} FROM owners ORDER BY number"
+ALL_OWNERS = """
+    SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
+    FROM owners
+    ORDER BY number
+"""
 ALL_WALLETS = """
     SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
     FROM wallets w LEFT JOIN owners o ON o.number = w.owner

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import apsw
@@ -78,8 +78,6 @@ class SqliteStore:
     def _bound_wal(self, connection: apsw.Connection, _database: str, pages: int) -> int:
         """Restart the write-ahead log when steady writing has kept the checkpoints from ever catching up."""
         if pages > WAL_LIMIT_PAGES:
-            try:
+            with suppress(apsw.BusyError):
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-            except apsw.BusyError:
-                pass
         return apsw.SQLITE_OK

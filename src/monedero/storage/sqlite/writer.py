@@ -1,7 +1,7 @@
 """The writer: one transaction a batch, and what a failure of it means."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import apsw
 
@@ -14,7 +14,8 @@ from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.rows import Row, from_wallet, id_bytes, id_text, to_wallet
 from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, StoreBrokenError
 
-_DISK_ERRORS = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_BROKEN = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
 
 
 class Writer:
@@ -29,19 +30,21 @@ class Writer:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self
-        except apsw.Error as error:
+        except BaseException as error:
             self._rollback()
-            raise _classified(error, NotStoredError) from error
-        except BaseException:
-            self._rollback()
+            if isinstance(error, _BROKEN):
+                raise _broken(error) from error
+            if isinstance(error, _PASSING):
+                raise NotStoredError(f"The ledger could not be written: {error}") from error
             raise
         try:
             self._connection.execute("COMMIT")
+        except _BROKEN as error:
+            self._rollback()
+            raise _broken(error) from error
         except apsw.Error as error:
             self._rollback()
-            # A full disk stops before the commit record is written; anything else may come after it.
-            certain = isinstance(error, apsw.FullError)
-            raise _classified(error, NotStoredError if certain else CommitUnknownError) from error
+            raise CommitUnknownError(f"The ledger could not be written: {error}") from error
 
     def load(self, touched: Touched) -> State:
         """See Transaction.load."""
@@ -93,23 +96,17 @@ class Writer:
         try:
             return {each for each in event_ids if execute(statements.EVENT_IS_STORED, (id_bytes(each),)).fetchone()}
         except apsw.Error as error:
-            raise _classified(error, CommitUnknownError) from error
+            raise _broken(error) from error
 
     def _rollback(self) -> None:
         # SQLite has already rolled back by itself after some errors; after an I/O error it may fail again.
         if self._connection.in_transaction:
-            try:
+            with suppress(apsw.Error):
                 self._connection.execute("ROLLBACK")
-            except apsw.Error:
-                pass
 
 
-def _classified(
-    error: apsw.Error, otherwise: Callable[[str], NotStoredError | CommitUnknownError]
-) -> NotStoredError | CommitUnknownError | StoreBrokenError:
-    if isinstance(error, _DISK_ERRORS):
-        return StoreBrokenError(f"The disk failed under the ledger: {error}")
-    return otherwise(f"The ledger could not be written: {error}")
+def _broken(error: Exception) -> StoreBrokenError:
+    return StoreBrokenError(f"The disk failed under the ledger: {error}")
 
 
 def _from_registration(position: int, command: RegisterOwner) -> Row:

@@ -1,0 +1,52 @@
+"""Fixtures: a ledger of one's own, and one running service a test session for what only asks it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import settings
+
+from monedero.storage.sqlite import SqliteStore, migrate
+from monedero.storage.store import Store
+from tests.support import Service
+
+settings.register_profile("suite", deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add how long the generative tests run."""
+    parser.addoption("--examples", type=int, default=500, help="examples of the state machine (default 500)")
+    parser.addoption("--api-examples", type=int, default=15, help="generated requests an operation (default 15)")
+    parser.addoption("--crashes", type=int, default=40, help="times that the service is killed (default 40)")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Return the path of a migrated ledger."""
+    path = tmp_path / "ledger.db"
+    migrate(path)
+    return path
+
+
+@pytest.fixture
+def store(database: Path) -> Iterator[Store]:
+    """Return an empty ledger."""
+    opened = SqliteStore(database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return the program serving a ledger that the tests of this session share."""
+    with Service(tmp_path_factory.mktemp("service") / "ledger.db") as running:
+        yield running
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    """Return a client of the shared service."""
+    with service.client() as connected:
+        yield connected
