@@ -60,13 +60,14 @@ async def business_wallet_transactions(services: Services, request: Request) -> 
 async def debit(services: Services, request: Request) -> Response:
     """Debit a customer's wallet into the business's. A debit that lacks the money is denied, and recorded."""
     body = await request.json(_new_debit)
+    amount = amount_in(body.amount)
     wallet, customer = request.ids[0], body.customer_wallet_id
     command = Debit(
         TransactionId(services.new_id()),
         services.now(),
         WalletId(id_or_unknown(wallet, UnknownWallet(WalletId(wallet)))),
         WalletId(id_or_unknown(customer, UnknownWallet(WalletId(customer), "customer wallet"))),
-        amount_in(body.amount),
+        amount,
         body.description,
     )
     location = f"/transactions/{command.id}"

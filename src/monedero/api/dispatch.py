@@ -113,7 +113,7 @@ def _handler(node: _Node, method: str) -> Handler:
         allowed = sorted({*node.handlers, *(("HEAD",) if "GET" in node.handlers else ())})
         raise Problem(
             405,
-            f"{method} is not allowed here; {', '.join(allowed)} is",
+            f"{method} is not among the methods allowed here: {', '.join(allowed)}",
             "method_not_allowed",
             headers=((b"allow", ", ".join(allowed).encode()),),
         )

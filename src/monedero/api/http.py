@@ -78,10 +78,8 @@ class Request:
         _check_depth(body, self.limits.json_depth)
         try:
             return decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise _invalid(str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise malformed_json() from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _undecodable(body, error) from None
 
     async def _body(self) -> bytes:
         limit = self.limits.body_bytes
@@ -140,6 +138,18 @@ def _check_depth(body: bytes, limit: int) -> None:
         depth += 1 if bracket in b"[{" else -1
         if depth > limit:
             raise Problem(400, f"The JSON is nested deeper than {limit} levels", "json_too_deep")
+
+
+def _undecodable(body: bytes, error: Exception) -> Problem:
+    """Return the contract's answer to a body that is no JSON, or not of the right shape.
+
+    The decoder stops at the first value that is wrong: only reading on tells whether the whole is JSON.
+    """
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return malformed_json()
+    return _invalid(str(error))
 
 
 def _invalid(message: str) -> Problem:

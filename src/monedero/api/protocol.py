@@ -186,7 +186,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Stop the clock until the next request."""
         super().on_message_complete()
-        self.pending_bytes = 0
         self.in_body = False
         self.deadline = inf
 

@@ -33,7 +33,7 @@ AmountIn = Annotated[
         extra_json_schema={
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0, "maximum": 999999999999999.9999},
-                {"type": "string", "pattern": "^(0|[1-9][0-9]{0,14})([.][0-9]{1,4})?$"},
+                {"type": "string", "pattern": "^(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]{1,3})?$"},
             ]
         },
     ),

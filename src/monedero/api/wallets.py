@@ -49,12 +49,13 @@ async def show_any_wallet(services: Services, request: Request) -> Response:
 async def deposit(services: Services, request: Request) -> Response:
     """Bring money from outside into a customer's wallet."""
     body = await request.json(_new_deposit)
+    amount = amount_in(body.amount)
     wallet = request.ids[0]
     command = Deposit(
         TransactionId(services.new_id()),
         services.now(),
         WalletId(id_or_unknown(wallet, UnknownWallet(WalletId(wallet)))),
-        amount_in(body.amount),
+        amount,
         body.description,
     )
     location = f"/transactions/{command.id}"

@@ -1,0 +1,1 @@
+"""What the project is built and checked with; no part of the package."""

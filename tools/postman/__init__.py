@@ -1,0 +1,1 @@
+"""The Postman collection: made from the route table, run by newman against a live server."""
