@@ -237,8 +237,9 @@ def test_a_body_that_is_no_object(world: World, body: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "keys"),
-    [("/customers", ["name", "last_name", "email"]), ("/businesses", ["name", "email"]), ("/customers/wallets", ["customer_id"]),
-     ("/businesses/wallets", ["business_id"]), ("/customers/wallets/{wallet}/deposit", ["amount"]),
+    [("/customers", ["name", "last_name", "email"]), ("/businesses", ["name", "email"]),
+     ("/customers/wallets", ["customer_id"]), ("/businesses/wallets", ["business_id"]),
+     ("/customers/wallets/{wallet}/deposit", ["amount"]),
      ("/businesses/wallets/{till}/debit", ["customer_wallet_id", "amount"])],
 )  # fmt: skip
 def test_each_required_key_is_missed_by_name(world: World, path: str, keys: list[str]) -> None:
@@ -253,9 +254,10 @@ def test_each_required_key_is_missed_by_name(world: World, path: str, keys: list
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("name", 1), ("name", None), ("name", ""), ("name", "x" * 201), ("name", "a\0b"), ("name", ["x"]), ("last_name", {}),
-     ("last_name", ""), ("email", "x"), ("email", "x@"), ("email", "@y"), ("email", "a b@y.org"), ("email", "a@y.org\n"),
-     ("email", "a@b@c"), ("email", "x" * 250 + "@y.org"), ("email", 5), ("phone", 687137049), ("phone", "1" * 51), ("phone", "\0")],
+    [("name", 1), ("name", None), ("name", ""), ("name", "x" * 201), ("name", "a\0b"), ("name", ["x"]),
+     ("last_name", {}), ("last_name", ""), ("email", "x"), ("email", "x@"), ("email", "@y"), ("email", "a b@y.org"),
+     ("email", "a@y.org\n"), ("email", "a@b@c"), ("email", "x" * 250 + "@y.org"), ("email", 5), ("phone", 687137049),
+     ("phone", "1" * 51), ("phone", "\0")],
 )  # fmt: skip
 def test_values_of_the_wrong_type_or_out_of_bounds(world: World, key: str, value: Any) -> None:
     """400, the sentence names the key and what is wrong with it, and nobody is signed up."""
@@ -274,6 +276,7 @@ def test_descriptions(world: World) -> None:
         assert world.listed(world.wallet)[0]["description"] == text
     assert world.post(path, amount=1).json()["description"] is None
     assert world.post(path, amount=1, description=None).json()["description"] is None
+    wrong: Any
     for wrong in ("x" * 1001, 5, [], "\0"):
         assert "'description'" in detail(world.post(path, amount=1, description=wrong))
 

@@ -95,7 +95,8 @@ def test_wallets_walk_in_order_of_their_last_change(world: World) -> None:
 def test_limits_out_of_bounds(world: World, limit: str) -> None:
     """400 names the parameter and its bounds."""
     for path in (f"/customers/wallets/{world.wallet}/transactions", f"/customers/{world.customer}/wallets",
-                 f"/customers/{world.customer}/transactions", f"/businesses/wallets/{world.till}/transactions"):  # fmt: skip
+                 f"/customers/{world.customer}/transactions",
+                 f"/businesses/wallets/{world.till}/transactions"):  # fmt: skip
         answer = world.client.get(path, params={"limit": limit})
         assert (answer.status_code, answer.json()["detail"]) == (
             400, "The value of 'limit' must be a whole number from 1 to 1000",
@@ -112,7 +113,8 @@ def test_cursors_of_another_listing_are_refused(world: World) -> None:
     assert cursor is not None
     other = World(world.client)
     for foreign in (f"/customers/wallets/{other.wallet}/transactions", f"/customers/{world.customer}/transactions",
-                    f"/customers/{world.customer}/wallets", f"/businesses/wallets/{world.till}/transactions"):  # fmt: skip
+                    f"/customers/{world.customer}/wallets",
+                    f"/businesses/wallets/{world.till}/transactions"):  # fmt: skip
         answer = world.client.get(foreign, params={"cursor": cursor[1]})
         assert (answer.status_code, answer.json()["detail"]) == (400, "The cursor is not one that this listing gave")
     capitals = f"/customers/wallets/{world.wallet.upper()}/transactions"

@@ -108,7 +108,7 @@ def test_an_exception_inside_the_transaction_leaves_nothing(store: Store) -> Non
     """What was written before the exception is rolled back, and the store goes on."""
     customer = new_wallet(store, OwnerKind.CUSTOMER)
     before = head(store)
-    with pytest.raises(RuntimeError), store.transaction() as transaction:
+    with pytest.raises(RuntimeError), store.transaction() as transaction:  # noqa: PT012 - the block is what is tested
         transaction.load(Touched({customer}))
         raise RuntimeError
 

@@ -1,0 +1,274 @@
+"""The program as an operator meets it: commands, exit codes, one sentence for what can be mended."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from monedero.storage.sqlite.migrate import migrations
+from tests.api.world import World
+from tests.support import PROGRAM, Service, until
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> Service:
+    """Return a service that is not started, on a ledger that does not exist."""
+    return Service(tmp_path / "ledger.db")
+
+
+def test_a_ledger_from_nothing(offline: Service) -> None:
+    """`migrate` creates the ledger, folder and all, and does nothing the second time."""
+    offline = Service(offline.database.parent / "new folder" / "ledger.db")
+    first, second = offline.run("migrate"), offline.run("migrate")
+
+    assert (first.returncode, first.stdout) == (0, "applied 0001_ledger\n")
+    assert (second.returncode, second.stdout) == (0, f"{offline.database} is up to date\n")
+
+
+def test_several_migrations_at_once(offline: Service) -> None:
+    """Started together, each of several `migrate` succeeds, and one of them applied each migration."""
+    with ThreadPoolExecutor(6) as threads:
+        runs = list(threads.map(lambda _: offline.run("migrate"), range(6)))
+
+    assert [run.returncode for run in runs] == [0] * 6, runs
+    assert sum(run.stdout.startswith("applied") for run in runs) == 1
+
+
+def test_the_schema_is_its_migrations(offline: Service) -> None:
+    """The schema of a migrated ledger is exactly what its numbered migrations say, in order, without gaps."""
+    offline.run("migrate")
+    replayed = sqlite3.connect(":memory:")
+    for _, _, sql in migrations():
+        replayed.executescript(sql)
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    migrated = sqlite3.connect(offline.database)
+
+    assert migrated.execute(query).fetchall() == replayed.execute(query).fetchall()
+    assert migrated.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+    assert [number for number, _, _ in migrations()] == list(range(1, len(migrations()) + 1))
+    migrated.close()
+    replayed.close()
+
+
+@pytest.mark.parametrize("command", ["serve", "verify", "rebuild", "export"])
+def test_a_ledger_that_does_not_exist(offline: Service, command: str) -> None:
+    """Whoever asks for a ledger that is not there is told what makes one, and none is made."""
+    run = offline.run(command)
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.endswith("lacks the migration 0001_ledger: run `monedero migrate` first\n")
+    assert not offline.database.exists()
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "verify", "rebuild", "export"])
+def test_a_ledger_of_a_newer_release(offline: Service, command: str) -> None:
+    """A ledger that a newer release has written is refused by every command and left as it is."""
+    offline.run("migrate")
+    with sqlite3.connect(offline.database) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    run = offline.run(command)
+
+    assert run.returncode == 2
+    assert "has schema version 99, newer than" in run.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to be looked at" * 99])
+@pytest.mark.parametrize("command", ["serve", "migrate", "verify"])
+def test_a_file_that_is_no_database(offline: Service, command: str, content: bytes) -> None:
+    """A file of something else is not touched; an empty one is a ledger that `migrate` may make."""
+    offline.database.write_bytes(content)
+    run = offline.run(command)
+
+    assert run.returncode == (0 if command == "migrate" and not content else 2)
+    assert "Traceback" not in run.stderr
+    if content:
+        assert offline.database.read_bytes() == content
+
+
+def test_somebody_elses_database(offline: Service) -> None:
+    """A database that is no ledger is refused and left as it is."""
+    with sqlite3.connect(offline.database) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    run = offline.run("migrate")
+
+    assert (run.returncode, "is a database, but no ledger" in run.stderr) == (2, True)
+
+
+def test_one_process_owns_the_file(service: Service) -> None:
+    """A second process that would write is refused with a sentence that says so; reading is allowed."""
+    for command in ("serve", "rebuild"):
+        run = service.run(command)
+        assert run.returncode == 2
+        assert f"Another process is using the ledger at {service.database}" in run.stderr
+    assert service.run("verify").returncode == 0
+    assert service.run("migrate").returncode == 0
+
+
+def test_verify_and_export_while_the_service_runs(service: Service, client: httpx.Client) -> None:
+    """Both read one moment of a ledger that is being written."""
+    world = World(client)
+    world.deposit(5)
+    audit, export = service.run("verify"), service.run("export")
+    header, *lines = export.stdout.splitlines()
+
+    assert audit.returncode == 0
+    assert "Merkle root" in audit.stdout
+    assert json.loads(header)["size"] == len(lines)
+    assert [json.loads(line)["position"] for line in lines] == list(range(len(lines)))
+    assert export.stderr == f"exported {len(lines):,} events\n"
+
+
+def test_no_personal_data_leaves_with_the_log(service: Service, client: httpx.Client) -> None:
+    """Neither the log nor its export holds a name, an e-mail or a phone."""
+    person = {"name": "Zacarías", "last_name": "Ybarra", "email": "zacarias@ybarra.example", "phone": "+34600000000"}
+    assert client.post("/customers", json=person).status_code == 201
+    export = service.run("export").stdout
+    payloads = sqlite3.connect(service.database).execute("SELECT payload FROM events").fetchall()
+
+    for personal in person.values():
+        assert personal not in export
+        assert not any(personal.encode() in payload for (payload,) in payloads)
+
+
+def test_verify_fails_on_an_altered_ledger(offline: Service) -> None:
+    """An altered balance: exit code 1, and the wallet by name; `rebuild` mends it."""
+    with offline, offline.client() as client:
+        world = World(client)
+        world.deposit(5)
+    with sqlite3.connect(offline.database) as connection:
+        connection.execute("UPDATE wallets SET balance = 70000 WHERE kind = 'customer'")
+    connection.close()
+    audit = offline.run("verify")
+    assert audit.returncode == 1
+    assert f"wallet {world.wallet}: balance is 70000, the log makes it 50000" in audit.stderr
+    assert offline.run("rebuild").stdout == "rebuilt 2 wallets from 5 events\n"
+    assert offline.run("verify").returncode == 0
+
+
+def test_rebuild_fails_on_an_altered_log(offline: Service) -> None:
+    """An altered event: exit code 1, and its position."""
+    with offline, offline.client() as client:
+        World(client).deposit(5)
+    with sqlite3.connect(offline.database) as connection:
+        connection.execute("UPDATE events SET payload = CAST(replace(payload, '50000', '90000') AS BLOB)")
+    connection.close()
+    run = offline.run("rebuild")
+
+    assert (run.returncode, "position 4" in run.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_stopping(offline: Service, by: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM stop within two seconds with exit code 0, with idle connections too, and leave nothing over."""
+    with offline, offline.client() as client:
+        world = World(client)
+        world.deposit(5)
+        before = time.monotonic()
+        code = offline.stop(by)
+        took = time.monotonic() - before
+
+    assert (code, took < 2) == (0, True)
+    assert sorted(path.name for path in offline.database.parent.iterdir()) == ["ledger.db", "ledger.db.lock"]
+    assert offline.run("verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (["--port", "70000"], {}, "MONEDERO_PORT"),
+        ([], {"MONEDERO_PORT": "x"}, "MONEDERO_PORT"),
+        ([], {"MONEDERO_CURRENCY": "euro"}, "MONEDERO_CURRENCY"),
+        ([], {"MONEDERO_BATCH_LIMIT_COMMANDS": "0"}, "MONEDERO_BATCH_LIMIT_COMMANDS"),
+        (["--host", "0.0.0.0"], {}, "--insecure-allow-open"),  # noqa: S104 - refused, which is the point
+        (["--host", "no.such.host.invalid"], {}, "Cannot listen on"),
+        (["--database-url", "mysql://x/y"], {}, "MONEDERO_DATABASE_URL"),
+        (["--database-url", "sqlite:///"], {}, "MONEDERO_DATABASE_URL"),
+        (["--database-url", "postgresql://localhost/x"], {}, "MONEDERO_DATABASE_URL"),
+        (["--database-url", "sqlite:////proc/nowhere/x.db"], {}, "migrate"),
+    ],
+)
+def test_what_cannot_be_served(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], sentence: str
+) -> None:
+    """A setting that cannot be used: one sentence that names it, exit code 2, and nothing is served."""
+    offline = Service(tmp_path / "ledger.db", **environment)
+    offline.run("migrate")
+    command = [str(PROGRAM), "serve", "--database-url", offline.url, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=offline.environment)
+
+    assert (run.returncode, run.stdout) == (2, "")
+    assert sentence in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_a_port_that_is_taken(service: Service, offline: Service) -> None:
+    """Whoever finds the port taken is told so in one sentence."""
+    offline.run("migrate")
+    command = [str(PROGRAM), "serve", "--port", service.base.rpartition(":")[2], "--database-url", offline.url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert "Cannot listen on 127.0.0.1 port" in run.stderr
+
+
+def test_the_banner_says_where_to_go(tmp_path: Path) -> None:
+    """What `serve` prints leads to the interactive page, the file and a first call that works."""
+    with Service(tmp_path / "ledger.db") as running:
+        assert running.process.stdout is not None
+        lines = [running.process.stdout.readline() for _ in range(2)]
+        page = httpx.get(f"{running.base}/docs", follow_redirects=True)
+
+    assert page.status_code == 200
+    assert f"curl {running.base}/customers -H 'content-type: application/json'" in lines[0]
+    assert '"email": "ada@example.com"' in lines[1]
+
+
+def test_settings_reach_the_service(tmp_path: Path) -> None:
+    """Limits and currency come from the environment."""
+    limits = {"MONEDERO_CURRENCY": "USD", "MONEDERO_PAGE_LIMIT_ITEMS": "2", "MONEDERO_PAGE_DEFAULT_ITEMS": "1",
+              "MONEDERO_BODY_LIMIT_BYTES": "200", "MONEDERO_ALLOWED_HOSTS": "127.0.0.1, shop.example"}  # fmt: skip
+    with Service(tmp_path / "ledger.db", **limits) as running, running.client() as client:
+        world = World(client)
+        world.deposit(1)
+        world.deposit(1)
+        listing = f"/customers/wallets/{world.wallet}/transactions"
+        assert client.get(f"/wallets/{world.wallet}").json()["currency"] == "USD"
+        assert len(client.get(listing).json()["transactions"]) == 1
+        assert client.get(f"{listing}?limit=3").status_code == 400
+        assert client.post("/customers", json={"name": "x" * 200}).status_code == 413
+        assert client.get(listing, headers={"host": "shop.example"}).status_code == 200
+        assert client.get(listing, headers={"host": "localhost"}).status_code == 421
+
+
+def test_a_full_queue_over_http(tmp_path: Path) -> None:
+    """When too many commands wait: 503 with Retry-After at once; those that were taken are recorded."""
+    limits = {"MONEDERO_QUEUE_LIMIT_COMMANDS": "2", "MONEDERO_BATCH_LIMIT_COMMANDS": "1"}
+    running = Service(tmp_path / "ledger.db", **limits)
+    with running, running.client() as client, ThreadPoolExecutor(10) as threads:
+        world = World(client)
+        deposit = f"{running.base}/customers/wallets/{world.wallet}/deposit"
+        other = sqlite3.connect(running.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # Holds the transaction that is begun; two more commands may wait.
+        asked = [threads.submit(httpx.post, deposit, json={"amount": 1}, timeout=30) for _ in range(10)]
+        until(lambda: sum(each.done() for each in asked) == 7)
+        reading = client.get(f"/wallets/{world.wallet}")
+        other.execute("ROLLBACK")
+        other.close()
+        answers = [each.result() for each in asked]
+        balance = world.balance(world.wallet)
+
+    assert reading.status_code == 200
+    busy = [answer for answer in answers if answer.status_code == 503]
+    assert [answer.status_code for answer in answers if answer not in busy] == [201] * 3
+    assert balance == "3"
+    for answer in busy:
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json() == {"detail": "Too many commands are waiting; try again shortly"}

@@ -1,0 +1,190 @@
+"""Group commit: how commands become batches, and what happens at the edges of the queue."""
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
+from monedero.ledger.commands import Command
+from monedero.ledger.events import Recorded
+from monedero.ledger.ids import WalletId
+from monedero.ledger.profiles import OwnerKind
+from monedero.storage.store import Batch, Queries, Snapshot, Store, StoreError, Transaction
+from tests.support import deposit, new_wallet, until
+
+LIMIT_SECONDS = 10
+
+
+class HeldStore:
+    """A real store whose transactions wait at a gate, so that a test says when a batch commits."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.batches: list[int] = []
+
+    @property
+    def queries(self) -> Queries:
+        return self._store.queries
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        self.entered.set()
+        assert self.gate.wait(LIMIT_SECONDS)
+        with self._store.transaction() as transaction:
+            yield Counted(transaction, self.batches)
+
+    def stored(self, event_ids: Iterable[str]) -> set[str]:
+        return self._store.stored(event_ids)
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        return self._store.snapshot()
+
+    def replace_wallets(self, wallets: Iterable[Any]) -> None:
+        self._store.replace_wallets(wallets)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class Counted:
+    """A transaction that notes how many events it appends."""
+
+    def __init__(self, transaction: Transaction, batches: list[int]) -> None:
+        self._batches = batches
+        self._append = transaction.append
+        self.load = transaction.load
+        self.head = transaction.head
+
+    def append(self, batch: Batch) -> None:
+        self._batches.append(len(batch.rows))
+        self._append(batch)
+
+
+@pytest.fixture
+def wallet(store: Store) -> WalletId:
+    """Return a customer's wallet."""
+    return new_wallet(store, OwnerKind.CUSTOMER)
+
+
+@pytest.fixture
+def held(store: Store) -> HeldStore:
+    """Return the store behind its gate."""
+    return HeldStore(store)
+
+
+def engine_over(store: Store, batch_limit: int = 256, queue_limit: int = 1000) -> Engine:
+    """Return an engine that must not break."""
+
+    def on_broken(error: StoreError) -> None:
+        raise AssertionError(error)
+
+    return Engine(store, batch_limit=batch_limit, queue_limit=queue_limit, on_broken=on_broken)
+
+
+def test_what_queues_up_during_a_commit_is_the_next_batch(held: HeldStore, wallet: WalletId) -> None:
+    """While one batch commits the next one fills, up to the limit of a batch, and everybody is answered in order."""
+    engine = engine_over(held, batch_limit=4)
+
+    async def scenario() -> list[Recorded]:
+        engine.start()
+        first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
+        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        rest = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(10)]
+        await asyncio.sleep(0)
+        held.gate.set()
+        answers = [await first, *[await each for each in rest]]
+        await engine.drain()
+        return [answer for answer in answers if isinstance(answer, Recorded)]
+
+    positions = [recorded.position for recorded in asyncio.run(scenario())]
+    assert held.batches == [1, 4, 4, 2]
+    assert positions == list(range(positions[0], positions[0] + 11))
+
+
+def test_a_full_queue_refuses_and_queues_nothing(held: HeldStore, wallet: WalletId) -> None:
+    """Beyond the limit of the queue a command is refused at once; those before it are committed."""
+    engine = engine_over(held, queue_limit=3)
+
+    async def scenario() -> list[object]:
+        engine.start()
+        first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
+        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        rest = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(5)]
+        await asyncio.sleep(0)
+        held.gate.set()
+        answers = await asyncio.gather(first, *rest, return_exceptions=True)
+        await engine.drain()
+        return answers
+
+    kinds = [type(answer) for answer in asyncio.run(scenario())]
+    assert kinds == [Recorded] * 4 + [QueueFullError] * 2
+    assert held.batches == [1, 3]
+
+
+def test_a_client_that_goes_away_cancels_nothing(held: HeldStore, wallet: WalletId) -> None:
+    """A command that was taken is committed, though nobody waits for it any more."""
+    engine = engine_over(held)
+
+    async def scenario() -> None:
+        engine.start()
+        tasks = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(3)]
+        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        held.gate.set()
+        await engine.drain()
+
+    asyncio.run(scenario())
+    assert sum(held.batches) == 3
+
+
+def test_draining_finishes_what_was_taken_and_takes_no_more(held: HeldStore, wallet: WalletId) -> None:
+    """After drain begins nothing new is taken; everything before it is committed and answered."""
+    engine = engine_over(held)
+
+    async def scenario() -> list[object]:
+        engine.start()
+        taken = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(5)]
+        await asyncio.sleep(0)
+        draining = asyncio.create_task(engine.drain())
+        await asyncio.sleep(0)
+        late = asyncio.create_task(engine.submit(deposit(wallet, 1)))
+        held.gate.set()
+        answers = await asyncio.gather(*taken, late, return_exceptions=True)
+        await draining
+        return answers
+
+    kinds = [type(answer) for answer in asyncio.run(scenario())]
+    assert kinds == [Recorded] * 5 + [EngineStoppedError]
+
+
+def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldStore, wallet: WalletId) -> None:
+    """Where a batch fails for an unforeseen reason, its commands are tried one by one: one error, no neighbours."""
+    engine = engine_over(held)
+    upsetting: Command = deposit(wallet, 1, "\ud800")
+
+    async def scenario() -> list[object]:
+        engine.start()
+        first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
+        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        commands = [deposit(wallet, 1), upsetting, deposit(wallet, 1)]
+        rest = [asyncio.create_task(engine.submit(command)) for command in commands]
+        await asyncio.sleep(0)
+        held.gate.set()
+        answers = await asyncio.gather(first, *rest, return_exceptions=True)
+        await engine.drain()
+        return answers
+
+    kinds = [type(answer) for answer in asyncio.run(scenario())]
+    assert kinds == [Recorded, Recorded, UnicodeEncodeError, Recorded]
+    found = asyncio.run(store.queries.wallet(wallet))
+    assert found is not None
+    assert found.balance == 3
+    until(lambda: not any(thread.name == "monedero-commit" for thread in threading.enumerate()))

@@ -1,0 +1,178 @@
+"""The disk fails under the ledger: nothing is acknowledged that is not stored, and nothing half-written stays."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from monedero.engine.batch import commit
+from monedero.engine.engine import Engine, EngineStoppedError
+from monedero.engine.verify import verify
+from monedero.ledger.events import Recorded
+from monedero.ledger.ids import WalletId
+from monedero.ledger.profiles import OwnerKind
+from monedero.storage.sqlite import SqliteStore
+from monedero.storage.store import CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
+from tests.support import accepted, deposit, new_wallet
+
+
+class FaultyFile(apsw.VFSFile):
+    """A file whose syncs and writes fail once the disk has gone bad."""
+
+    def __init__(self, disk: "FaultyDisk", *arguments: Any) -> None:
+        self._disk = disk
+        super().__init__("", *arguments)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite names it
+        if self._disk.syncs_fail:
+            raise apsw.IOError
+        super().xSync(flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - likewise
+        if self._disk.is_full:
+            raise apsw.FullError
+        super().xWrite(data, offset)
+
+
+class FaultyDisk(apsw.VFS):
+    """A disk that fails on demand."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.syncs_fail = self.is_full = False
+        super().__init__(name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - likewise
+        return FaultyFile(self, name, flags)
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest) -> Iterator[FaultyDisk]:
+    """Return a disk to spoil."""
+    made = FaultyDisk(f"faulty-{request.node.name}")
+    yield made
+    made.unregister()
+
+
+@pytest.fixture
+def store(database: Path, disk: FaultyDisk) -> Iterator[SqliteStore]:
+    """Return a ledger on that disk."""
+    opened = SqliteStore(database, vfs=disk.name)
+    yield opened
+    disk.syncs_fail = disk.is_full = False
+    opened.close()
+
+
+def balance(store: SqliteStore, wallet: WalletId) -> int:
+    """Return a balance in units."""
+    found = asyncio.run(store.queries.wallet(wallet))
+    assert found is not None
+    return found.balance
+
+
+def test_a_full_disk_records_nothing_and_heals(store: SqliteStore, disk: FaultyDisk) -> None:
+    """While the disk is full commands are refused and nothing is stored; with space again, they are recorded."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    accepted(store, deposit(wallet, 1))
+    disk.is_full = True
+    for _ in range(3):
+        with pytest.raises(NotStoredError):
+            commit(store, [deposit(wallet, 10)])
+    assert balance(store, wallet) == 1
+    disk.is_full = False
+    accepted(store, deposit(wallet, 100))
+
+    assert balance(store, wallet) == 101
+    with store.snapshot() as snapshot:
+        assert verify(snapshot).events == 4
+
+
+def test_a_failed_sync_breaks_the_store(store: SqliteStore, disk: FaultyDisk) -> None:
+    """A commit that could not be synced is never called stored, and never called failed."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    disk.syncs_fail = True
+
+    with pytest.raises(StoreBrokenError):
+        commit(store, [deposit(wallet, 10)])
+
+
+def test_after_a_failed_sync_the_engine_stops(store: SqliteStore, disk: FaultyDisk) -> None:
+    """Who was waiting hears that the outcome is unknown, who comes later that the engine has stopped."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    heard: list[StoreError] = []
+    engine = Engine(store, batch_limit=8, queue_limit=100, on_broken=heard.append)
+
+    async def scenario() -> list[object]:
+        engine.start()
+        before: object = await engine.submit(deposit(wallet, 1))
+        disk.syncs_fail = True
+        during = await asyncio.gather(*(engine.submit(deposit(wallet, 1)) for _ in range(20)), return_exceptions=True)
+        disk.syncs_fail = False
+        after = await asyncio.gather(engine.submit(deposit(wallet, 1)), return_exceptions=True)
+        await engine.drain()
+        return [before, *during, *after]
+
+    before, *during, after = asyncio.run(scenario())
+    assert isinstance(before, Recorded)
+    assert {type(each) for each in during} == {CommitUnknownError, EngineStoppedError}
+    assert isinstance(after, EngineStoppedError)
+    assert len(heard) == 1
+
+
+def test_a_broken_ledger_opens_whole_again(store: SqliteStore, disk: FaultyDisk, database: Path) -> None:
+    """The next process recovers: what was acknowledged is there, and the ledger verifies."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    accepted(store, deposit(wallet, 5))
+    disk.syncs_fail = True
+    with pytest.raises(StoreBrokenError):
+        commit(store, [deposit(wallet, 10)])
+    disk.syncs_fail = False
+    store.close()
+    again = SqliteStore(database)
+    recovered = balance(again, wallet)
+    accepted(again, deposit(wallet, 100))
+
+    assert recovered in {5, 15}
+    assert balance(again, wallet) == recovered + 100
+    with again.snapshot() as snapshot:
+        verify(snapshot)
+    again.close()
+
+
+class FailingCommit:
+    """A connection whose COMMIT reports a failure, after it has or has not happened."""
+
+    def __init__(self, connection: apsw.Connection, *, happens: bool) -> None:
+        self._connection = connection
+        self._happens = happens
+        self.in_transaction = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        """Run a statement."""
+        if statement == "COMMIT":
+            self._connection.execute("COMMIT" if self._happens else "ROLLBACK")
+            raise apsw.InterruptError
+        return self._connection.execute(statement, *arguments)
+
+
+@pytest.mark.parametrize("happens", [True, False])
+def test_a_commit_that_reports_failure_is_looked_up(
+    store: SqliteStore, happens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed COMMIT is unknown until the batch is looked up: then it is a success, or certainly nothing."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    writer: Any = store._writer  # noqa: SLF001 - the one place where a COMMIT can be made to lie
+    monkeypatch.setattr(writer, "_connection", FailingCommit(writer._connection, happens=happens))  # noqa: SLF001 - likewise
+    if happens:
+        assert isinstance(commit(store, [deposit(wallet, 7)])[0], Recorded)
+    else:
+        with pytest.raises(NotStoredError):
+            commit(store, [deposit(wallet, 7)])
+
+    assert balance(store, wallet) == (7 if happens else 0)
