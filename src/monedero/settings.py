@@ -4,12 +4,15 @@ Each name below is read from `MONEDERO_` and the name in capitals; docs/referenc
 table of them, and a test keeps it complete.
 """
 
-from typing import Annotated
+import os
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK_ADDRESSES = ("localhost", "127.0.0.1", "::1")
+PREFIX = "MONEDERO_"
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -22,7 +25,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The settings of one process."""
 
-    model_config = SettingsConfigDict(env_prefix="MONEDERO_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     database_url: Annotated[
         str,
@@ -39,7 +42,7 @@ class Settings(BaseSettings):
         str,
         Field(
             description="Host names, with commas between, that a request may ask for; `*` allows any. Empty: the names "
-            "of loopback, or any once `MONEDERO_INSECURE_ALLOW_OPEN` is set."
+            "of loopback when serving loopback, any otherwise."
         ),
     ] = ""
     currency: Annotated[
@@ -76,19 +79,33 @@ class Settings(BaseSettings):
         Positive, Field(description="How many commands one transaction commits at most.")
     ] = 256
 
+    @model_validator(mode="after")
+    def _check_pages(self) -> Self:
+        if self.page_default_items > self.page_limit_items:
+            raise ValueError("MONEDERO_PAGE_DEFAULT_ITEMS is larger than MONEDERO_PAGE_LIMIT_ITEMS")
+        return self
+
     @property
     def hosts(self) -> tuple[str, ...]:
         """The host names that a request may ask for."""
         if self.allowed_hosts:
             return tuple(name.strip() for name in self.allowed_hosts.split(","))
-        return ("*",) if self.insecure_allow_open else LOOPBACK_HOSTS
+        return LOOPBACK_HOSTS if self.host in LOOPBACK_ADDRESSES else ("*",)
 
 
 def load_settings(**given: object) -> Settings:
-    """Read the environment; what is given and not None goes before it. Raises SettingsError."""
+    """Read the environment; what is given and not None goes before it.
+
+    Raises SettingsError, for a name that is no setting too: a misspelt limit is no limit.
+    """
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields:
+            raise SettingsError(f"There is no setting {name}")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = "MONEDERO_" + "_".join(map(str, first["loc"])).upper()
+        if not first["loc"]:
+            raise SettingsError(first["msg"].removeprefix("Value error, ")) from None
+        name = PREFIX + "_".join(map(str, first["loc"])).upper()
         raise SettingsError(f"The setting {name} cannot be used: {first['msg']}") from None

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_a_full_queue_refuses_and_queues_nothing(held: HeldStore, wallet: Wallet
     """Beyond the limit of the queue a command is refused at once; those before it are committed."""
     engine = engine_over(held, queue_limit=3)
 
-    async def scenario() -> list[object]:
+    async def scenario() -> Sequence[object]:
         engine.start()
         first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
         await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
@@ -149,7 +149,7 @@ def test_draining_finishes_what_was_taken_and_takes_no_more(held: HeldStore, wal
     """After drain begins nothing new is taken; everything before it is committed and answered."""
     engine = engine_over(held)
 
-    async def scenario() -> list[object]:
+    async def scenario() -> Sequence[object]:
         engine.start()
         taken = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(5)]
         await asyncio.sleep(0)
@@ -170,7 +170,7 @@ def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldS
     engine = engine_over(held)
     upsetting: Command = deposit(wallet, 1, "\ud800")
 
-    async def scenario() -> list[object]:
+    async def scenario() -> Sequence[object]:
         engine.start()
         first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
         await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)

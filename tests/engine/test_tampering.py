@@ -165,6 +165,8 @@ def test_a_flipped_bit_in_a_payload_is_found_at_its_position(ledger: Path, data:
         ("UPDATE events SET payload = '{}', link = link WHERE position = 3", "position 3:"),
         ("DELETE FROM head", "head .* is missing"),
         ("DELETE FROM events", "head's size"),
+        ("CREATE TRIGGER skim AFTER UPDATE ON wallets BEGIN SELECT 1; END", "its tables and indexes"),
+        ("DROP INDEX events_by_payee", "its tables and indexes"),
     ],
 )  # fmt: skip
 def test_what_was_changed_is_named(copy: Path, change: str, named: str) -> None:

@@ -40,6 +40,7 @@ def create_app(services: Services, limits: Limits, hosts: Collection[str], lifes
             routes=[
                 Route("/", root),
                 Route("/openapi.json", openapi),
+                Route("/openapi.json/", openapi),
                 Mount("/docs", StaticFiles(directory=static, html=True)),
             ],
             exception_handlers={HTTPException: _not_served},

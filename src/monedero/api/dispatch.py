@@ -100,7 +100,7 @@ class Dispatcher:
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
     """Return a problem as an answer, in the form that the client accepts."""
-    full = _PROBLEM_JSON in (header(scope, b"accept") or b"")
+    full = _PROBLEM_JSON in (header(scope, b"accept") or b"").lower()
     response = json_response(problem.status, document(problem, scope["path"], full=full), *problem.headers)
     if full:
         response.headers[0] = (b"content-type", _PROBLEM_JSON)

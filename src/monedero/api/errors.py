@@ -139,6 +139,7 @@ EVERYWHERE = {
     408: "The request did not arrive in time",
     421: "The Host header names a host that this server is not",
     431: "The request line and headers are too large",
+    500: "The server met an error of its own",
     503: "Not now: too much is waiting, the disk is full, or the server is stopping",
 }
 """What any operation may answer besides its own."""

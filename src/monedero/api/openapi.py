@@ -23,6 +23,8 @@ _REASONS = {
     413: "The body is too large",
     415: "The body is not JSON by its content-type",
 }
+_BEFORE_THE_APPLICATION = {408, 431}
+"""Answered by the connection, which reads no headers and so knows no other form."""
 _RECORDED_HEADERS = {
     "Location": {"description": "Where what was recorded is found", "schema": {"type": "string"}},
     "Ledger-Position": {"description": "Its position in the log", "schema": {"type": "integer", "minimum": 0}},
@@ -106,13 +108,12 @@ def _responses(operation: Operation, examples: list[Json]) -> Json:
     problems = {**EVERYWHERE, **{status: _REASONS[status] for status in own}}
     answers: Json = {str(operation.status): _success(operation, examples)}
     for status in sorted(problems):
-        answers[str(status)] = {
-            "description": problems[status],
-            "content": {
-                "application/json": {"schema": _PROBLEM, **_shown(examples, status)},
-                "application/problem+json": {"schema": _PROBLEM},
-            },
-        }
+        content: Json = {"application/json": {"schema": _PROBLEM, **_shown(examples, status)}}
+        if status not in _BEFORE_THE_APPLICATION:
+            content["application/problem+json"] = {"schema": _PROBLEM}
+        answers[str(status)] = {"description": problems[status], "content": content}
+    if operation.denials:
+        answers["409"]["headers"] = _RECORDED_HEADERS
     return answers
 
 

@@ -15,6 +15,7 @@ class Operation(msgspec.Struct, frozen=True):
     """One method on one path.
 
     `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
+    `denials` says that a 409 may have been recorded.
     `name` is the documented name of the endpoint, or ours where the document has none.
     """
 
@@ -27,6 +28,7 @@ class Operation(msgspec.Struct, frozen=True):
     body: type[msgspec.Struct] | None = None
     refusals: tuple[int, ...] = ()
     paged: bool = False
+    denials: bool = False
 
     @property
     def tag(self) -> str:
@@ -85,7 +87,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/businesses/wallets/{business_wallet_id}/debit", "Debit money to customer wallet", businesses.debit,
-        201, schemas.MovementBody, schemas.NewDebit, (404, 409),
+        201, schemas.MovementBody, schemas.NewDebit, (404, 409), denials=True,
     ),
     Operation(
         "GET", "/businesses/wallets/{business_wallet_id}/transactions", "Get business wallet transactions",

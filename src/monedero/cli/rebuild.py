@@ -14,8 +14,9 @@ from monedero.engine.replay import DiscrepancyError
 def rebuild(database_url: str | None) -> None:
     """Make every balance anew from the log.
 
-    Drops the projections, replays the log and writes them again, in one transaction: readers see the old ones or
-    the new ones. Needs the ledger for itself. Exits 1, with nothing changed, when the log itself does not verify.
+    Replays the log, drops the wallets and writes them again, in one transaction: readers see the old ones or the
+    new ones. What the log does not hold, the names and e-mails, stays as it is. Needs the
+    ledger for itself. Exits 1, with nothing changed, when the log itself does not verify.
     """
     store = open_store(settings_of(database_url))
     try:

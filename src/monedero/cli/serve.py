@@ -109,7 +109,8 @@ def _listen(settings: Settings) -> socket.socket:
             )
         return socket.create_server((host, port), family=family, backlog=BACKLOG_CONNECTIONS)
     except OSError as error:
-        raise SettingsError(f"Cannot listen on {host} port {port}: {error.strerror}") from None
+        reason = str(error.strerror).partition(" (")[0]  # The rest says the address again.
+        raise SettingsError(f"Cannot listen on {host} port {port}: {reason}") from None
 
 
 def _banner(settings: Settings, listener: socket.socket) -> str:

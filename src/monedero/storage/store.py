@@ -148,7 +148,7 @@ class Snapshot(Protocol):
         """Yield every owner as stored, in order of number."""
 
     def damage(self) -> str | None:
-        """Return what the database itself finds wrong with its files and indexes, or None."""
+        """Return what is wrong with the database itself, its files, tables and indexes, or None."""
 
 
 class Store(Protocol):

@@ -14,6 +14,8 @@ APPLICATION_ID = 0x4D4E4452
 """Marks a file as ours in its header: "MNDR"."""
 BUSY_TIMEOUT_MILLISECONDS = 10_000
 LOCK_WAIT_SECONDS = 10.0
+OWNER_ONLY = 0o600
+"""The file holds names and e-mails; SQLite gives its companions the same mode."""
 
 
 class FileLock:
@@ -25,7 +27,8 @@ class FileLock:
         Raises StoreUnavailableError when another process holds it or the folder is closed to us.
         """
         try:
-            self._descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         except OSError as error:
             raise StoreUnavailableError(f"The ledger cannot be kept at {path}: {error.strerror}") from None
         deadline = time.monotonic() + (LOCK_WAIT_SECONDS if wait else 0)
@@ -59,13 +62,16 @@ class FileLock:
 def open_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
     """Open the file for writing, creating it: WAL, every commit synced, checkpoints left to the checkpointer."""
     try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY))
         connection = apsw.Connection(str(path), vfs=vfs)
         connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # On macOS a plain fsync stops at the drive's cache.
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA trusted_schema = OFF")
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
         raise StoreUnavailableError(f"The file {path} cannot be opened as a ledger: {error}") from None
     return connection
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import apsw
 
 from monedero.ledger.merkle import EMPTY
+from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import APPLICATION_ID, FileLock, open_reader, open_writer, schema_version
+from monedero.storage.sqlite.rows import Row
 from monedero.storage.store import StoreUnavailableError
 
 
@@ -30,6 +32,8 @@ def pending(path: Path) -> list[str]:
 
 def require_migrated(path: Path) -> None:
     """Raise StoreUnavailableError unless the file is a ledger of exactly this version's schema."""
+    if not path.exists():
+        raise StoreUnavailableError(f"There is no ledger at {path}: `monedero migrate` makes one")
     if missing := pending(path):
         raise StoreUnavailableError(
             f"The ledger at {path} lacks the migration {missing[0]}: run `monedero migrate` first"
@@ -43,7 +47,6 @@ def migrate(path: Path) -> list[str]:
     """
     if path.exists() and not pending(path):
         return []
-    path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path, wait=True):
         connection = open_writer(path)
         try:
@@ -64,6 +67,14 @@ def migrate(path: Path) -> list[str]:
         finally:
             connection.close()
     return names
+
+
+def expected_schema() -> list[Row]:
+    """Return the rows of SCHEMA that the migrations make."""
+    replayed = apsw.Connection(":memory:")
+    for _, _, sql in migrations():
+        replayed.execute(sql)
+    return replayed.execute(statements.SCHEMA).fetchall()
 
 
 def _pending(connection: apsw.Connection, path: Path) -> list[str]:

@@ -21,6 +21,7 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import open_reader
+from monedero.storage.sqlite.migrate import expected_schema
 from monedero.storage.sqlite.rows import Row, id_bytes, to_event_row, to_owner, to_recorded, to_wallet
 from monedero.storage.store import (
     NEWEST,
@@ -120,7 +121,9 @@ class FileSnapshot:
 
     def damage(self) -> str | None:
         """See Snapshot.damage."""
-        (found,) = self._read("PRAGMA integrity_check(1)", lambda row: str(row[0]))
+        if list(self._read(statements.SCHEMA, tuple)) != expected_schema():
+            return "its tables and indexes are not those that the migrations make"
+        (found,) = self._read(statements.INTEGRITY, lambda row: str(row[0]))
         return None if found == "ok" else found
 
     def _read(self, statement: str, convert: Callable[[Row], Answer]) -> Iterator[Answer]:

@@ -75,6 +75,8 @@ OWNER_TRANSACTIONS = """
 """
 
 # The audit: everything, in order.
+SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
+INTEGRITY = "PRAGMA integrity_check(1)"
 ALL_EVENTS = "SELECT position, id, payer, payee, payload, link FROM events ORDER BY position"
 ALL_OWNERS = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
