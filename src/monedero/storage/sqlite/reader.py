@@ -21,6 +21,7 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import open_reader
+from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import expected_schema
 from monedero.storage.sqlite.rows import Row, id_bytes, to_event_row, to_owner, to_recorded, to_wallet
 from monedero.storage.store import (
@@ -40,7 +41,8 @@ Answer = TypeVar("Answer")
 class Reader:
     """Read-only connections: one for point reads, one for each thread that lists."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hot: HotWallets) -> None:
+        self._hot = hot
         self._points = open_reader(path)
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
         for _ in range(LISTING_THREADS):
@@ -54,7 +56,7 @@ class Reader:
 
     async def wallet(self, wallet_id: WalletId) -> Wallet | None:
         """See Queries.wallet."""
-        return _wallet(self._points, wallet_id)
+        return self._hot.get(wallet_id) or _wallet(self._points, wallet_id)
 
     async def event(self, event_id: str) -> Recorded | None:
         """See Queries.event."""

@@ -1,10 +1,18 @@
 """Every statement of the embedded store, by name. Parameters are positional; ids are 16 bytes."""
 
+from functools import cache
+
+
 # The writer: one batch.
 LOAD_WALLET = """
     SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
     FROM wallets w JOIN owners o ON o.number = w.owner
     WHERE w.id = ?
+"""
+LOAD_WALLETS = """
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    FROM wallets w JOIN owners o ON o.number = w.owner
+    WHERE w.id IN carray(?)
 """
 LOAD_OWNER = """
     SELECT id, kind, EXISTS (SELECT 1 FROM wallets WHERE owner = owners.number)
@@ -13,9 +21,7 @@ LOAD_OWNER = """
 """
 EMAIL_IS_TAKEN = "SELECT 1 FROM owners WHERE kind = ? AND email_key = ?"
 READ_HEAD = "SELECT size, frontier, root, link FROM head"
-APPEND_EVENT = "INSERT INTO events (position, id, payer, payee, payload, link) VALUES (?, ?, ?, ?, ?, ?)"
 MOVE_HEAD = "UPDATE head SET size = ?, frontier = ?, root = ?, link = ?"
-MOVE_WALLET = "UPDATE wallets SET balance = ?, version = ?, modified_at = ?, position = ? WHERE number = ?"
 INSERT_WALLET = """
     INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
     VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?)
@@ -88,3 +94,23 @@ ALL_WALLETS = """
     FROM wallets w LEFT JOIN owners o ON o.number = w.owner
     ORDER BY w.number
 """
+
+
+@cache
+def append_events(count: int) -> str:
+    """Append so many rows to the log: position, id, payer, payee, payload, link of each."""
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * count)
+    return f"INSERT INTO events (position, id, payer, payee, payload, link) VALUES {rows}"
+
+
+@cache
+def move_wallets(count: int) -> str:
+    """Change so many wallets: number, balance, version, modified_at, position of each."""
+    rows = ", ".join(["(?, ?, ?, ?, ?)"] * count)
+    return f"""
+        WITH moved (number, balance, version, modified_at, position) AS (VALUES {rows})
+        UPDATE wallets
+        SET balance = moved.balance, version = moved.version, modified_at = moved.modified_at, position = moved.position
+        FROM moved
+        WHERE wallets.number = moved.number
+    """

@@ -9,6 +9,7 @@ import apsw
 
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite.connection import FileLock, open_writer
+from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import require_migrated
 from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot
 from monedero.storage.sqlite.writer import Writer
@@ -29,8 +30,9 @@ class SqliteStore:
         try:
             self._connection = open_writer(path, vfs)
             self._checkpoints = open_writer(path)
-            self._writer = Writer(self._connection)
-            self.queries = Reader(path)
+            hot = HotWallets()
+            self._writer = Writer(self._connection, hot)
+            self.queries = Reader(path, hot)
         except BaseException:
             self._lock.release()
             raise
