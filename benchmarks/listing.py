@@ -23,6 +23,7 @@ from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import SqliteStore, migrate
+from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.reader import Reader, _wallet
 from monedero.storage.store import NEWEST, Store
 
@@ -63,7 +64,7 @@ def main(transactions: int, rounds: int) -> None:
         migrate(path)
         store = SqliteStore(path)
         started = time.perf_counter()
-        many, few = _build(store, transactions)
+        many, few = asyncio.run(_build(store, transactions))
         print(f"{transactions:,} transactions built in {time.perf_counter() - started:.0f} s\n", flush=True)
         pages, reads = uvloop.run(_measure(path, many, few, rounds))
         store.close()
@@ -93,11 +94,13 @@ def main(transactions: int, rounds: int) -> None:
     sys.exit(0 if ratio <= TARGET else 1)
 
 
-def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
+async def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
     """Open two customer wallets and give them long and short histories, deposits and debits by turns."""
     at = now_microseconds()
     owners = [(kind, OwnerId(new_id())) for kind in OwnerKind]
-    commit(store, [RegisterOwner(owner, at, kind, Profile("A", "B", "a@b", None), bytes(16)) for kind, owner in owners])
+    await commit(
+        store, [RegisterOwner(owner, at, kind, Profile("A", "B", "a@b", None), bytes(16)) for kind, owner in owners]
+    )
     (_, customer), (_, business) = owners
     many, few, shop = (WalletId(new_id()) for _ in range(3))
     opened = (
@@ -105,7 +108,7 @@ def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
         (few, OwnerKind.CUSTOMER, customer),
         (shop, OwnerKind.BUSINESS, business),
     )
-    commit(store, [OpenWallet(wallet, at, kind, owner, "EUR") for wallet, kind, owner in opened])
+    await commit(store, [OpenWallet(wallet, at, kind, owner, "EUR") for wallet, kind, owner in opened])
 
     def movement(wallet: WalletId, number: int) -> Command:
         transaction, now, amount = TransactionId(new_id()), now_microseconds(), Units(10_000)
@@ -115,7 +118,7 @@ def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
 
     for wallet, total in ((many, transactions), (few, FEW)):
         for done in range(0, total, BATCH):
-            commit(store, [movement(wallet, number) for number in range(min(BATCH, total - done))])
+            await commit(store, [movement(wallet, number) for number in range(min(BATCH, total - done))])
     return many, few
 
 
@@ -123,7 +126,7 @@ async def _measure(
     path: Path, many: WalletId, few: WalletId, rounds: int
 ) -> tuple[list[float], dict[str, list[tuple[float, float]]]]:
     """Return microseconds of a page of each history, and of each read microseconds and stall in milliseconds."""
-    inline, threaded = Inline(path), Threaded(path)
+    inline, threaded = Inline(path, HotWallets()), Threaded(path, HotWallets())
     for wallet in (many, few):
         shown = await inline.wallet(wallet)
         print(f"{shown.version if shown else 0:,} transactions in the log for {wallet}")

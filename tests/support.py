@@ -1,5 +1,6 @@
 """What several tests need: commands with new ids, and the program as users start it."""
 
+import asyncio
 import itertools
 import os
 import re
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,8 @@ from typing import Any, Self
 import httpx
 
 from monedero.bootstrap import new_id, now_microseconds
-from monedero.engine.batch import commit
+from monedero.engine.batch import Outcome
+from monedero.engine.batch import commit as commit_batch
 from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import OwnerId, TransactionId, WalletId
@@ -52,6 +54,11 @@ def deposit(wallet: WalletId, units: int, description: str | None = "Apertura cu
 def debit(business: WalletId, customer: WalletId, units: int, description: str | None = "Cobro tele") -> Debit:
     """Return a command that debits units of 1/10,000."""
     return Debit(TransactionId(new_id()), now_microseconds(), business, customer, Units(units), description)
+
+
+def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
+    """Commit one batch and return its outcomes."""
+    return asyncio.run(commit_batch(store, commands))
 
 
 def accepted(store: Store, *commands: Command) -> list[Recorded]:

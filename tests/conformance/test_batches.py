@@ -7,7 +7,6 @@ from io import BytesIO
 import pytest
 
 from monedero.bootstrap import new_id
-from monedero.engine.batch import commit
 from monedero.engine.export import export
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
@@ -18,7 +17,7 @@ from monedero.ledger.merkle import EMPTY, Head, seal
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Touched
 from monedero.storage.store import NotStoredError, Store
-from tests.support import accepted, debit, deposit, new_wallet, opening, registration
+from tests.support import accepted, commit, debit, deposit, new_wallet, opening, registration
 
 
 def test_an_empty_ledger_verifies(store: Store) -> None:
@@ -105,13 +104,17 @@ def test_the_head_seals_what_is_stored(store: Store) -> None:
 
 
 def test_an_exception_inside_the_transaction_leaves_nothing(store: Store) -> None:
-    """What was written before the exception is rolled back, and the store goes on."""
+    """What a batch had begun to write is gone with an exception, and the store goes on."""
     customer = new_wallet(store, OwnerKind.CUSTOMER)
     before = head(store)
-    with pytest.raises(RuntimeError), store.transaction() as transaction:  # noqa: PT012 - the block is what is tested
-        transaction.load(Touched({customer}))
-        raise RuntimeError
 
+    async def upset() -> None:
+        async with store.transaction() as transaction:
+            await transaction.load(Touched({customer}))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        asyncio.run(upset())
     assert head(store) == before
     accepted(store, deposit(customer, 1))
 
@@ -149,11 +152,15 @@ def test_reads_do_not_wait_for_a_transaction(store: Store) -> None:
     """While a batch is being written, queries answer from what was committed before it."""
     customer = new_wallet(store, OwnerKind.CUSTOMER)
     accepted(store, deposit(customer, 5))
-    with store.transaction() as transaction:
-        transaction.head()
-        seen = balance(store, customer)
 
-    assert seen == 5
+    async def read() -> int:
+        async with store.transaction() as transaction:
+            await transaction.head()
+            wallet = await store.queries.wallet(customer)
+            assert wallet is not None
+            return wallet.balance
+
+    assert asyncio.run(read()) == 5
 
 
 def test_stored_tells_which_events_exist(store: Store) -> None:
@@ -162,7 +169,7 @@ def test_stored_tells_which_events_exist(store: Store) -> None:
     there, absent = deposit(customer, 5), deposit(customer, 5)
     accepted(store, there)
 
-    assert store.stored([there.id, absent.id]) == {there.id}
+    assert asyncio.run(store.stored([there.id, absent.id])) == {there.id}
 
 
 def test_the_same_id_twice_is_no_second_event(store: Store) -> None:

@@ -31,8 +31,10 @@ def plan(database: Path, name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_no_query_reads_a_table_through(database: Path, name: str) -> None:
-    """Every statement that a request runs searches by an index or a key; the one scan is over a page of results."""
-    assert [step for step in plan(database, name) if step.startswith("SCAN") and step != "SCAN items"] == []
+    """Every statement that a request runs searches by an index or a key; what is scanned is a page of results."""
+    scanned = {step for step in plan(database, name) if step.startswith("SCAN")}
+
+    assert not {step for step in scanned if step != "SCAN items" and not step.startswith("SCAN (subquery")}
 
 
 def test_a_wallets_newest_page_is_two_index_scans_merged(database: Path) -> None:

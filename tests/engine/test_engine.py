@@ -1,9 +1,8 @@
 """Group commit: how commands become batches, and what happens at the edges of the queue."""
 
 import asyncio
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.store import Batch, Queries, Snapshot, Store, StoreError, Transaction
-from tests.support import deposit, new_wallet, until
+from tests.support import deposit, new_wallet
 
 LIMIT_SECONDS = 10
 
@@ -24,23 +23,24 @@ class HeldStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.gate = threading.Event()
-        self.entered = threading.Event()
+        self.gate = asyncio.Event()
+        self.entered = asyncio.Event()
         self.batches: list[int] = []
 
     @property
     def queries(self) -> Queries:
         return self._store.queries
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
         self.entered.set()
-        assert self.gate.wait(LIMIT_SECONDS)
-        with self._store.transaction() as transaction:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await self.gate.wait()
+        async with self._store.transaction() as transaction:
             yield Counted(transaction, self.batches)
 
-    def stored(self, event_ids: Iterable[str]) -> set[str]:
-        return self._store.stored(event_ids)
+    async def stored(self, event_ids: Iterable[str]) -> set[str]:
+        return await self._store.stored(event_ids)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         return self._store.snapshot()
@@ -61,9 +61,9 @@ class Counted:
         self.load = transaction.load
         self.head = transaction.head
 
-    def append(self, batch: Batch) -> None:
+    async def append(self, batch: Batch) -> None:
         self._batches.append(len(batch.rows))
-        self._append(batch)
+        await self._append(batch)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_what_queues_up_during_a_commit_is_the_next_batch(held: HeldStore, walle
     async def scenario() -> list[Recorded]:
         engine.start()
         first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
-        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
         rest = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(10)]
         await asyncio.sleep(0)
         held.gate.set()
@@ -114,7 +114,7 @@ def test_a_full_queue_refuses_and_queues_nothing(held: HeldStore, wallet: Wallet
     async def scenario() -> Sequence[object]:
         engine.start()
         first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
-        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
         rest = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(5)]
         await asyncio.sleep(0)
         held.gate.set()
@@ -134,7 +134,7 @@ def test_a_client_that_goes_away_cancels_nothing(held: HeldStore, wallet: Wallet
     async def scenario() -> None:
         engine.start()
         tasks = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(3)]
-        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -173,7 +173,7 @@ def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldS
     async def scenario() -> Sequence[object]:
         engine.start()
         first = asyncio.create_task(engine.submit(deposit(wallet, 1)))
-        await asyncio.to_thread(held.entered.wait, LIMIT_SECONDS)
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
         commands = [deposit(wallet, 1), upsetting, deposit(wallet, 1)]
         rest = [asyncio.create_task(engine.submit(command)) for command in commands]
         await asyncio.sleep(0)
@@ -187,4 +187,3 @@ def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldS
     found = asyncio.run(store.queries.wallet(wallet))
     assert found is not None
     assert found.balance == 3
-    until(lambda: not any(thread.name == "monedero-commit" for thread in threading.enumerate()))

@@ -8,7 +8,6 @@ from typing import Any
 import apsw
 import pytest
 
-from monedero.engine.batch import commit
 from monedero.engine.engine import Engine, EngineStoppedError
 from monedero.engine.verify import verify
 from monedero.ledger.events import Recorded
@@ -16,7 +15,7 @@ from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.sqlite import SqliteStore
 from monedero.storage.store import CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
-from tests.support import accepted, deposit, new_wallet
+from tests.support import accepted, commit, deposit, new_wallet
 
 
 class FaultyFile(apsw.VFSFile):

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from monedero.engine.batch import Outcome, commit
+from monedero.engine.batch import Outcome
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
 from monedero.ledger.commands import Command, Debit, Deposit
@@ -29,7 +29,7 @@ from monedero.ledger.money import BALANCE_LIMIT
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.sqlite import SqliteStore, migrate
 from monedero.storage.store import NEWEST
-from tests.support import debit, deposit, opening, registration
+from tests.support import commit, debit, deposit, opening, registration
 
 UNITS = st.one_of(st.integers(1, 20), st.integers(1, 10**19 - 1), st.just(BALANCE_LIMIT))
 KINDS = st.sampled_from(OwnerKind)

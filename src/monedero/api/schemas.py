@@ -228,7 +228,7 @@ def timestamp(at: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _second(second: int) -> str:
-    """Return a second without its zone. Neighbours in a listing share theirs, and formatting one costs most of a row."""
+    """Return a second without its zone. Neighbours in a listing share theirs."""
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 

@@ -16,7 +16,7 @@ Outcome = Recorded | Refusal
 """What became of a command: the event, at its place in the log, or why there is none."""
 
 
-def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
+async def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
     """Decide and record the commands, in order, in one transaction; return an outcome for each.
 
     Raises NotStoredError when nothing was recorded, CommitUnknownError when that could not be found out,
@@ -24,9 +24,9 @@ def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
     """
     outcomes: list[Outcome] = []
     try:
-        with store.transaction() as transaction:
-            state = transaction.load(touched(commands))
-            head = transaction.head()
+        async with store.transaction() as transaction:
+            state = await transaction.load(touched(commands))
+            head = await transaction.head()
             recorded: list[Recorded] = []
             registrations: list[tuple[int, RegisterOwner]] = []
             changed: dict[WalletId, Wallet] = {}
@@ -51,10 +51,10 @@ def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
                     EventRow(fact.position, fact.event.id, *wallet_numbers(state, fact), payload, link)
                     for fact, payload, link in zip(recorded, payloads, links, strict=True)
                 ]
-                transaction.append(Batch(rows, head, list(changed.values()), registrations))
+                await transaction.append(Batch(rows, head, list(changed.values()), registrations))
     except CommitUnknownError as error:
         ids = [outcome.event.id for outcome in outcomes if isinstance(outcome, Recorded)]
-        stored = store.stored(ids)
+        stored = await store.stored(ids)
         if not stored:
             raise NotStoredError(str(error)) from error
         if len(stored) != len(ids):

@@ -8,7 +8,7 @@ StoreError
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -96,16 +96,16 @@ class OwnerPage(msgspec.Struct, frozen=True):
 
 
 class Transaction(Protocol):
-    """The write side of one batch, inside an open database transaction."""
+    """The write side of one batch: what it reads stays as it is until the batch is committed."""
 
-    def load(self, touched: Touched) -> State:
+    async def load(self, touched: Touched) -> State:
         """Lock, in sorted order, and load what exists of `touched`. Raises NotStoredError, StoreBrokenError."""
 
-    def head(self) -> Head:
+    async def head(self) -> Head:
         """Lock and return the head of the log. Raises NotStoredError, StoreBrokenError."""
 
-    def append(self, batch: Batch) -> None:
-        """Write the batch. Raises NotStoredError, StoreBrokenError."""
+    async def append(self, batch: Batch) -> None:
+        """Write the batch, at the latest when it is committed. Raises NotStoredError, StoreBrokenError."""
 
 
 class Queries(Protocol):
@@ -152,19 +152,19 @@ class Snapshot(Protocol):
 
 
 class Store(Protocol):
-    """A store, opened by one process. The writer's methods are called from one thread at a time."""
+    """A store, opened by one process. At most one transaction is open at a time."""
 
     @property
     def queries(self) -> Queries:
         """The read side."""
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that commits at the end of the block and rolls back on an exception.
 
         Raises NotStoredError, StoreBrokenError, and CommitUnknownError when COMMIT itself failed.
         """
 
-    def stored(self, event_ids: Iterable[str]) -> set[str]:
+    async def stored(self, event_ids: Iterable[str]) -> set[str]:
         """Return which of these events are stored, to settle an unknown commit. Raises StoreError."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:

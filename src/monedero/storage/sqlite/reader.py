@@ -13,8 +13,9 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 import apsw
+import msgspec
 
-from monedero.ledger.events import Recorded
+from monedero.ledger.events import Event, Recorded
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
@@ -36,6 +37,18 @@ from monedero.storage.store import (
 LISTING_THREADS = 2
 
 Answer = TypeVar("Answer")
+
+
+class _Item(msgspec.Struct, frozen=True, gc=False):
+    """An event in an owner's history, with the number of the wallet whose history it belongs to."""
+
+    wallet: int
+    position: int
+    event: Event
+
+
+_recorded: msgspec.json.Decoder[list[Recorded]] = msgspec.json.Decoder(list[Recorded])
+_items: msgspec.json.Decoder[list[_Item]] = msgspec.json.Decoder(list[_Item])
 
 
 class Reader:
@@ -133,7 +146,7 @@ class FileSnapshot:
         try:
             for row in self._connection.execute(statement):
                 yield convert(row)
-        except (apsw.Error, ValueError) as error:
+        except (apsw.Error, ValueError, TypeError, AttributeError) as error:
             raise StoreBrokenError(f"A stored row cannot be read: {error}") from None
 
 
@@ -169,8 +182,8 @@ def _wallet_transactions(
     wallet = _wallet(connection, wallet_id)
     if wallet is None or wallet.owner_kind is not kind:
         return None
-    rows = connection.execute(statements.WALLET_TRANSACTIONS, (wallet.number, before, limit))
-    return WalletTransactions(wallet, [to_recorded(row) for row in rows])
+    page = connection.execute(statements.WALLET_TRANSACTIONS, (wallet.number, before, limit)).get
+    return WalletTransactions(wallet, _recorded.decode(page) if page else [])
 
 
 def _owner_transactions(
@@ -179,16 +192,16 @@ def _owner_transactions(
     wallets = _wallets(connection, kind, owner_id, NEWEST, NEWEST)
     if wallets is None:
         return None
-    asked = (id_bytes(owner_id), before, limit + 1, kind)
-    found: list[Row] = connection.execute(statements.OWNER_TRANSACTIONS, asked).fetchall()
-    rows = found[:limit]
+    page = connection.execute(statements.OWNER_TRANSACTIONS, (id_bytes(owner_id), before, limit + 1, kind)).get
+    found = _items.decode(page) if page else []
+    items = found[:limit]
     pages: dict[int, list[Recorded]] = {}
-    for number, position, payload in rows:
-        transactions = pages.setdefault(number, [])
-        if position != number:
-            transactions.append(to_recorded((position, payload)))
+    for item in items:
+        transactions = pages.setdefault(item.wallet, [])
+        if item.position != item.wallet:
+            transactions.append(Recorded(item.position, item.event))
     return OwnerPage(
         [WalletTransactions(wallet, pages[wallet.number]) for wallet in wallets if wallet.number in pages],
-        rows[-1][1] if rows else 0,
+        items[-1].position if items else 0,
         len(found) > limit,
     )

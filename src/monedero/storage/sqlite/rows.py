@@ -61,6 +61,8 @@ def to_recorded(row: Row) -> Recorded:
 
 
 def to_event_row(row: Row) -> EventRow:
-    """Read an event's columns, in the order of ALL_EVENTS."""
+    """Read an event's columns, in the order of ALL_EVENTS. Raises ValueError for a payload that a damaged file lost."""
     position, event_id, payer, payee, payload, link = row
+    if not isinstance(payload, bytes):
+        raise ValueError(f"the payload at position {position} is no bytes")  # noqa: TRY004 - the value came from a file
     return EventRow(position, id_text(event_id), payer, payee, payload, link)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from pathlib import Path
 
 import apsw
@@ -41,13 +41,13 @@ class SqliteStore:
         self._checkpointer = threading.Thread(target=self._checkpoint, name="monedero-checkpoint", daemon=True)
         self._checkpointer.start()
 
-    def transaction(self) -> AbstractContextManager[Writer]:
+    def transaction(self) -> AbstractAsyncContextManager[Writer]:
         """See Store.transaction."""
         return self._writer.transaction()
 
-    def stored(self, event_ids: Iterable[str]) -> set[str]:
+    async def stored(self, event_ids: Iterable[str]) -> set[str]:
         """See Store.stored."""
-        return self._writer.stored(event_ids)
+        return await self._writer.stored(event_ids)
 
     def snapshot(self) -> AbstractContextManager[FileSnapshot]:
         """See Store.snapshot."""
@@ -65,7 +65,7 @@ class SqliteStore:
         self._checkpointer.join()
         self.queries.close()
         self._checkpoints.close()
-        self._connection.close()
+        self._writer.close()
         self._lock.release()
 
     def _checkpoint(self) -> None:

@@ -1,8 +1,17 @@
-"""The writer: one transaction a batch, and what a failure of it means."""
+"""The writer: one transaction a batch, on a thread of its own, and what a failure of it means.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+Only this process writes, one batch after the other, so a batch is read and decided before its transaction
+begins: everything that touches the disk is then one visit to the thread. Every step of SQLite gives the
+interpreter's lock away and has to win it back from the event loop, so many rows go into one step.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 import apsw
 
@@ -19,109 +28,128 @@ from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, St
 _BROKEN = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
 
+Answer = TypeVar("Answer")
+Step = tuple[str, Row]
+"""A statement with its parameters."""
+
 
 class Writer:
-    """The one connection that writes. Used by one thread at a time."""
+    """The one connection that writes, and the thread that it is used on."""
 
     def __init__(self, connection: apsw.Connection, hot: HotWallets) -> None:
         self._connection = connection
         self._hot = hot
-        self._moved: list[Wallet] = []
+        self._head: Head | None = None
+        self._batch: Batch | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="monedero-writer")
 
-    @contextmanager
-    def transaction(self) -> Iterator["Writer"]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Writer"]:
         """See Store.transaction."""
-        self._moved = []
+        self._batch = None
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             yield self
-        except BaseException as error:
-            self._rollback()
-            if isinstance(error, _BROKEN):
-                raise _broken(error) from error
-            if isinstance(error, _PASSING):
-                raise NotStoredError(f"The ledger could not be written: {error}") from error
+            if self._batch is not None:
+                await self._on_thread(partial(self._write, _steps(self._batch)))
+        except BaseException:
+            # Whatever happened, and a failed COMMIT may have happened: the file is asked anew.
+            self._head = None
+            self._hot.clear()
             raise
-        try:
-            self._connection.execute("COMMIT")
-        except _BROKEN as error:
-            self._rollback()
-            raise _broken(error) from error
-        except apsw.Error as error:
-            self._rollback()
-            raise CommitUnknownError(f"The ledger could not be written: {error}") from error
-        self._hot.keep(self._moved)
+        if self._batch is not None:
+            self._head = self._batch.head
+            self._hot.keep(self._batch.wallets)
 
-    def load(self, touched: Touched) -> State:
+    async def load(self, touched: Touched) -> State:
         """See Transaction.load."""
-        execute = self._connection.execute
-        state = State()
-        cold = []
+        state, cold = State(), Touched(set(), touched.owners, touched.emails)
         for wallet_id in touched.wallets:
             if hot := self._hot.get(wallet_id):
                 state.wallets[wallet_id] = hot
             else:
-                cold.append(id_bytes(wallet_id))
-        if cold:
-            ids = apsw.carray(sorted(cold), flags=apsw.SQLITE_CARRAY_BLOB)
-            state.wallets.update((wallet.id, wallet) for wallet in map(to_wallet, execute(statements.LOAD_WALLETS, (ids,))))
-        for owner_id in sorted(touched.owners):
-            for found, kind, has_wallet in execute(statements.LOAD_OWNER, (id_bytes(owner_id),)):
-                state.owners[owner_id] = Owner(OwnerId(id_text(found)), OwnerKind(kind), bool(has_wallet))
-        for email in sorted(touched.emails):
-            if execute(statements.EMAIL_IS_TAKEN, email).fetchone():
-                state.emails.add(email)
+                cold.wallets.add(wallet_id)
+        if cold.wallets or cold.owners or cold.emails:
+            await self._on_thread(partial(self._load, cold, state))
         return state
 
-    def head(self) -> Head:
+    async def head(self) -> Head:
         """See Transaction.head."""
-        return Head(*self._connection.execute(statements.READ_HEAD).get)
+        if self._head is None:
+            self._head = await self._on_thread(self._read_head)
+        return self._head
 
-    def append(self, batch: Batch) -> None:
+    async def append(self, batch: Batch) -> None:
         """See Transaction.append."""
-        executemany = self._connection.executemany
-        self._many(
-            statements.append_events,
-            [(row.position, id_bytes(row.id), row.payer, row.payee, row.payload, row.link) for row in batch.rows],
-        )
-        executemany(statements.INSERT_OWNER, (_from_registration(*each) for each in batch.registrations))
-        first = batch.rows[0].position
-        opened = [wallet for wallet in batch.wallets if wallet.number >= first]
-        moved = sorted((wallet for wallet in batch.wallets if wallet.number < first), key=lambda wallet: wallet.number)
-        executemany(statements.INSERT_WALLET, map(from_wallet, opened))
-        self._many(
-            statements.move_wallets,
-            [(each.number, each.balance, each.version, each.modified_at, each.position) for each in moved],
-        )
-        self._moved = batch.wallets
-        head = batch.head
-        self._connection.execute(statements.MOVE_HEAD, (head.size, head.frontier, head.root, head.link))
+        self._batch = batch
+
+    async def stored(self, event_ids: Iterable[str]) -> set[str]:
+        """See Store.stored."""
+        return await self._on_thread(partial(self._stored, list(event_ids)))
 
     def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
         """See Store.replace_wallets."""
-        with self.transaction():
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
             self._connection.execute(statements.DROP_WALLETS)
             self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._rollback()
+            raise
         self._hot.clear()
 
-    def stored(self, event_ids: Iterable[str]) -> set[str]:
-        """See Store.stored."""
-        execute = self._connection.execute
+    def close(self) -> None:
+        """Finish what the thread is doing and close the connection."""
+        self._thread.shutdown()
+        self._connection.close()
+
+    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
+        """Run what touches the disk, and say what its failure means."""
         try:
-            return {each for each in event_ids if execute(statements.EVENT_IS_STORED, (id_bytes(each),)).fetchone()}
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except _BROKEN as error:
+            raise StoreBrokenError(f"The disk failed under the ledger: {error}") from error
+        except _PASSING as error:
+            raise NotStoredError(f"The ledger could not be written: {error}") from error
+
+    def _read_head(self) -> Head:
+        return Head(*self._connection.execute(statements.READ_HEAD).get)
+
+    def _load(self, cold: Touched, state: State) -> None:
+        execute = self._connection.execute
+        if cold.wallets:
+            ids = apsw.carray(tuple(sorted(map(id_bytes, cold.wallets))), flags=apsw.SQLITE_CARRAY_BLOB)
+            for wallet in map(to_wallet, execute(statements.LOAD_WALLETS, (ids,))):
+                state.wallets[wallet.id] = wallet
+        for owner_id in cold.owners:
+            for found, kind, has_wallet in execute(statements.LOAD_OWNER, (id_bytes(owner_id),)):
+                state.owners[owner_id] = Owner(OwnerId(id_text(found)), OwnerKind(kind), bool(has_wallet))
+        for email in cold.emails:
+            if execute(statements.EMAIL_IS_TAKEN, email).fetchone():
+                state.emails.add(email)
+
+    def _write(self, steps: list[Step]) -> None:
+        """Run a batch's steps and commit. Raises CommitUnknownError when COMMIT itself failed."""
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            for statement, parameters in steps:
+                execute(statement, parameters)
+        except BaseException:
+            self._rollback()
+            raise
+        try:
+            execute("COMMIT")
+        except _BROKEN:
+            self._rollback()
+            raise
         except apsw.Error as error:
-            raise _broken(error) from error
+            self._rollback()
+            raise CommitUnknownError(f"The ledger could not be written: {error}") from error
 
-    def _many(self, statement: Callable[[int], str], rows: Sequence[Row]) -> None:
-        """Run a statement over many rows at a time.
-
-        Every step of SQLite gives up the interpreter's lock and has to win it back from the event loop.
-        """
-        done = 0
-        for size in (64, 8, 1):
-            while len(rows) - done >= size:
-                self._connection.execute(statement(size), tuple(chain.from_iterable(rows[done : done + size])))
-                done += size
+    def _stored(self, event_ids: Sequence[str]) -> set[str]:
+        execute = self._connection.execute
+        return {each for each in event_ids if execute(statements.EVENT_IS_STORED, (id_bytes(each),)).fetchone()}
 
     def _rollback(self) -> None:
         # SQLite has already rolled back by itself after some errors; after an I/O error it may fail again.
@@ -130,8 +158,35 @@ class Writer:
                 self._connection.execute("ROLLBACK")
 
 
-def _broken(error: Exception) -> StoreBrokenError:
-    return StoreBrokenError(f"The disk failed under the ledger: {error}")
+def _steps(batch: Batch) -> list[Step]:
+    """Return what a batch does to the file, made ready so that the thread only has to run it."""
+    first = batch.rows[0].position
+    opened = [wallet for wallet in batch.wallets if wallet.number >= first]
+    moved = sorted((wallet for wallet in batch.wallets if wallet.number < first), key=lambda wallet: wallet.number)
+    head = batch.head
+    return [
+        *_at_once(
+            statements.append_events,
+            [(row.position, id_bytes(row.id), row.payer, row.payee, row.payload, row.link) for row in batch.rows],
+        ),
+        *_at_once(
+            statements.move_wallets,
+            [(each.number, each.balance, each.version, each.modified_at, each.position) for each in moved],
+        ),
+        *((statements.INSERT_OWNER, _from_registration(*each)) for each in batch.registrations),
+        *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in opened),
+        (statements.MOVE_HEAD, (head.size, head.frontier, head.root, head.link)),
+    ]
+
+
+def _at_once(statement: Callable[[int], str], rows: Sequence[Row]) -> Iterator[Step]:
+    """Yield few steps for many rows: each the smallest size that they fit, the rest of it empty."""
+    largest = statements.ROWS_AT_ONCE[-1]
+    for start in range(0, len(rows), largest):
+        some = rows[start : start + largest]
+        size = next(size for size in statements.ROWS_AT_ONCE if size >= len(some))
+        empty = (None,) * (len(some[0]) * (size - len(some)))
+        yield statement(size), (*chain.from_iterable(some), *empty)
 
 
 def _from_registration(position: int, command: RegisterOwner) -> Row:
