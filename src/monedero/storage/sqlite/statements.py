@@ -19,8 +19,8 @@ LOAD_OWNER = """
     WHERE id = ?
 """
 EMAIL_IS_TAKEN = "SELECT 1 FROM owners WHERE kind = ? AND email_key = ?"
-READ_HEAD = "SELECT size, frontier, root, link FROM head"
-MOVE_HEAD = "UPDATE head SET size = ?, frontier = ?, root = ?, link = ?"
+READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE only = 1"
+MOVE_HEAD = "UPDATE head SET size = ?, frontier = ?, root = ?, link = ? WHERE only = 1"
 INSERT_WALLET = """
     INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
     VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?)
