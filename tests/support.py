@@ -93,7 +93,7 @@ class Service:
         self.database = database
         self.url = f"sqlite:///{database}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MONEDERO_")}
-        self.environment = {**kept, **environment}
+        self.environment = {**kept, "MONEDERO_PORT": "0", **environment}
         self.process: subprocess.Popen[str]
         self.base = ""
 
@@ -104,7 +104,7 @@ class Service:
 
     def start(self) -> Self:
         """Start serving and wait for the address that it prints."""
-        command = [str(PROGRAM), "serve", "--port", "0", "--database-url", self.url]
+        command = [str(PROGRAM), "serve", "--database-url", self.url]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
         )

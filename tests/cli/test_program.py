@@ -1,6 +1,8 @@
 """The program as an operator meets it: commands, exit codes, one sentence for what can be mended."""
 
 import json
+import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -299,3 +301,20 @@ def test_a_full_queue_over_http(tmp_path: Path) -> None:
     for answer in busy:
         assert answer.headers["retry-after"] == "1"
         assert answer.json() == {"detail": "Too many commands are waiting; try again shortly"}
+
+
+def test_progress_is_shown_on_a_terminal_only(offline: Service) -> None:
+    """Somebody who waits at a terminal sees how far the audit is; a log file is not filled with bars."""
+    with offline, offline.client() as client:
+        World(client)
+    ours, theirs = pty.openpty()
+    command = [str(PROGRAM), "verify", "--database-url", offline.url]
+    watched = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, timeout=20, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+
+    assert watched.returncode == 0
+    assert "verifying" in shown
+    assert "4/4" in shown
+    assert offline.run("verify").stderr == ""

@@ -207,12 +207,19 @@ def test_rebuild_mends_the_projection(copy: Path) -> None:
     assert [cell for cell in cells(copy) if cell[0] == "wallets"] == wallets
 
 
-def test_rebuild_refuses_an_altered_log(copy: Path) -> None:
-    """No projection is made from a log that does not verify."""
-    spoil(copy, "UPDATE events SET payload = CAST(replace(payload, '100', '900') AS BLOB) WHERE position = 6")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("UPDATE events SET payload = CAST(replace(payload, '100', '900') AS BLOB) WHERE position = 6", "position 6"),
+        ("DELETE FROM events WHERE position = 11", "head"),
+    ],
+)
+def test_rebuild_refuses_an_altered_log(copy: Path, change: str, named: str) -> None:
+    """No projection is made from a log that does not verify, nor from one that was cut short."""
+    spoil(copy, change)
     wallets = [cell for cell in cells(copy) if cell[0] == "wallets"]
     store = SqliteStore(copy)
-    with pytest.raises(DiscrepancyError, match="position 6"):
+    with pytest.raises(DiscrepancyError, match=named):
         rebuild(store)
     store.close()
 
