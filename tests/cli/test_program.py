@@ -207,6 +207,32 @@ def test_stopping(offline: Service, by: signal.Signals) -> None:
     assert offline.run("verify").returncode == 0
 
 
+def test_stopping_finishes_what_was_accepted(tmp_path: Path) -> None:
+    """Who waits longer than a stopping server does is told where to look, and there the command is."""
+    limits = {"MONEDERO_QUEUE_LIMIT_COMMANDS": "4", "MONEDERO_BATCH_LIMIT_COMMANDS": "1"}
+    with Service(tmp_path / "ledger.db", **limits) as running, ThreadPoolExecutor(6) as threads:
+        with running.client() as client:
+            world = World(client)
+        deposit = f"{running.base}/customers/wallets/{world.wallet}/deposit"
+        other = sqlite3.connect(running.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # Nothing can be written until this ends: one is begun, four wait.
+        asked = [threads.submit(httpx.post, deposit, json={"amount": 1}, timeout=30) for _ in range(6)]
+        until(lambda: sum(each.done() for each in asked) == 1)
+        running.process.send_signal(signal.SIGTERM)
+        answers = [each.result() for each in asked]
+        other.execute("ROLLBACK")
+        other.close()
+        running.process.communicate(timeout=10)
+        code = running.process.returncode
+        running.start()
+        with running.client() as client:
+            looked_up = [client.get(answer.headers.get("location", "/none")) for answer in answers]
+
+    assert code == 0
+    assert [answer.status_code for answer in answers] == [503] * 6
+    assert sorted(answer.status_code for answer in looked_up) == [200] * 5 + [404]
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "sentence"),
     [

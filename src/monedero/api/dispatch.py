@@ -3,13 +3,15 @@
 A dispatcher of our own in front of Starlette, which serves the rest: see docs/decisions/0005 for what it buys.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
-from monedero.api.errors import INTERNAL, Problem, document
+from monedero.api.errors import INTERNAL, Problem, document, unavailable
 from monedero.api.http import ClientGoneError, Limits, Receive, Request, Response, Scope, Send, header, json_response
 from monedero.api.routes import Handler, Operation
 from monedero.api.services import Services
+from monedero.engine.engine import EngineStoppedError
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -63,6 +65,8 @@ class Dispatcher:
             response = problem_response(problem, scope)
         except ClientGoneError:
             return
+        except asyncio.CancelledError:
+            response = problem_response(unavailable(EngineStoppedError()), scope)
         except Exception:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             response = problem_response(INTERNAL, scope)

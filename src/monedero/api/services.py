@@ -1,5 +1,6 @@
 """What the handlers work with, handed in once at bootstrap."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -37,7 +38,8 @@ class Services(msgspec.Struct, frozen=True):
             outcome = await self.engine.submit(command)
         except (QueueFullError, EngineStoppedError, NotStoredError) as error:
             raise unavailable(error) from error
-        except CommitUnknownError as error:
+        except (CommitUnknownError, asyncio.CancelledError) as error:
+            # Cancelled: the server stops and waits no longer, but what was queued is decided all the same.
             raise outcome_unknown(location) from error
         if isinstance(outcome, Refusal):
             raise refused(outcome)
