@@ -29,7 +29,7 @@ def database_path(settings: Settings) -> Path:
             f"The setting MONEDERO_DATABASE_URL cannot be used: {url.partition('//')[0]}// is no store of this "
             "release; write sqlite:/// and a path"
         )
-    return Path(url.removeprefix(_SQLITE)).absolute()
+    return Path(url.removeprefix(_SQLITE)).resolve()
 
 
 def open_store(settings: Settings) -> Store:
@@ -52,7 +52,7 @@ def migrate_store(settings: Settings) -> list[str]:
 def application(settings: Settings, store: Store, on_broken: Callable[[StoreError], None]) -> ASGIApplication:
     """Return the service over an open store; it starts the engine, and drains it and closes the store at the end.
 
-    `on_broken` hears, from another thread, that the disk has failed and writing has stopped.
+    `on_broken` hears that the disk has failed and writing has stopped.
     """
     engine = Engine(
         store,
@@ -67,8 +67,10 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
         try:
             yield
         finally:
-            await engine.drain()
-            store.close()
+            try:
+                await engine.drain()
+            finally:
+                store.close()
 
     services = Services(engine, store.queries, settings.currency, now_microseconds, new_id, os.urandom)
     limits = Limits(

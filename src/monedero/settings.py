@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-LOOPBACK_ADDRESSES = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PREFIX = "MONEDERO_"
 
 Positive = Annotated[int, Field(gt=0)]
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         str,
         Field(
             description="Host names, with commas between, that a request may ask for; `*` allows any. Empty: the names "
-            "of loopback when serving loopback, any otherwise."
+            "of loopback, or any once `MONEDERO_INSECURE_ALLOW_OPEN` is set and another address served."
         ),
     ] = ""
     currency: Annotated[
@@ -88,9 +88,9 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The host names that a request may ask for."""
-        if self.allowed_hosts:
-            return tuple(name.strip() for name in self.allowed_hosts.split(","))
-        return LOOPBACK_HOSTS if self.host in LOOPBACK_ADDRESSES else ("*",)
+        if named := tuple(name.strip() for name in self.allowed_hosts.split(",") if name.strip()):
+            return named
+        return ("*",) if self.insecure_allow_open and self.host not in LOOPBACK else (*LOOPBACK_HOSTS, self.host)
 
 
 def load_settings(**given: object) -> Settings:

@@ -223,6 +223,10 @@ def test_a_body_that_is_no_json(world: World, body: str) -> None:
 
 def test_a_body_in_another_encoding_is_no_json(world: World) -> None:
     """Bytes that are no UTF-8 are malformed."""
+    for body in (b'{"amount": "\xff"}', b'{"amount": "\xff", "customer_wallet_id": "x"}'):
+        for path in (f"/customers/wallets/{world.wallet}/deposit", f"/businesses/wallets/{world.till}/debit"):
+            answer = world.client.post(path, content=body, headers={"content-type": "application/json"})
+            assert answer.status_code == 400
     for body in (b'{"name": "\xff"}', '{"name": "é"}'.encode("latin-1"), '{"name": "x"}'.encode("utf-16")):
         answer = world.client.post("/customers", content=body, headers={"content-type": "application/json"})
         assert (answer.status_code, detail(answer)) == (400, "Malformed JSON in request body")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monedero.api.paging import Page
 from monedero.bootstrap import new_id
 from tests.api.world import World
 
@@ -119,6 +120,16 @@ def test_cursors_of_another_listing_are_refused(world: World) -> None:
         assert (answer.status_code, answer.json()["detail"]) == (400, "The cursor is not one that this listing gave")
     capitals = f"/customers/wallets/{world.wallet.upper()}/transactions"
     assert world.client.get(capitals, params={"cursor": cursor[1]}).status_code == 200
+
+
+@pytest.mark.parametrize("position", [0, 2**63 - 1, 2**63, 2**64 - 1])
+def test_cursors_that_somebody_made_are_positions_at_most(world: World, position: int) -> None:
+    """A cursor is no secret: one made by hand leads to some place of the listing, never to an error of the server."""
+    world.deposit(1)
+    path = f"/customers/wallets/{world.wallet}/transactions"
+    made = Page(path, 0, 10).next(position)
+
+    assert world.client.get(made).status_code == 200
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

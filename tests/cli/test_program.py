@@ -153,6 +153,26 @@ def test_verify_and_export_while_the_service_runs(service: Service, client: http
     assert export.stderr == f"exported {len(lines):,} events\n"
 
 
+def test_an_export_is_written_whole_or_not_at_all(service: Service, tmp_path: Path) -> None:
+    """The file is replaced by the finished export; one that fails leaves the earlier file, and nothing else."""
+    target = tmp_path / "log.jsonl"
+    target.write_text("an earlier export")
+    assert Service(tmp_path / "absent.db").run("export", "--output", str(target)).returncode == 2
+    assert target.read_text() == "an earlier export"
+    assert service.run("export", "--output", str(target)).returncode == 0
+
+    assert json.loads(target.read_text().splitlines()[0])["format"] == "monedero-log"
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_second_name_of_the_file_is_the_same_file(service: Service, tmp_path: Path) -> None:
+    """A link to a ledger that is in use is refused like the ledger itself."""
+    (tmp_path / "link.db").symlink_to(service.database)
+    run = Service(tmp_path / "link.db").run("rebuild")
+
+    assert (run.returncode, "Another process is using the ledger" in run.stderr) == (2, True)
+
+
 def test_no_personal_data_leaves_with_the_log(service: Service, client: httpx.Client) -> None:
     """Neither the log nor its export holds a name, an e-mail or a phone."""
     person = {"name": "Zacarías", "last_name": "Ybarra", "email": "zacarias@ybarra.example", "phone": "+34600000000"}

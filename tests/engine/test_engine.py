@@ -165,6 +165,24 @@ def test_draining_finishes_what_was_taken_and_takes_no_more(held: HeldStore, wal
     assert kinds == [Recorded] * 5 + [EngineStoppedError]
 
 
+def test_a_drain_that_nobody_waits_for_still_finishes(held: HeldStore, wallet: WalletId) -> None:
+    """Whoever gives up waiting for the drain cancels no command."""
+    engine = engine_over(held)
+
+    async def scenario() -> object:
+        engine.start()
+        taken = asyncio.create_task(engine.submit(deposit(wallet, 1)))
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
+        draining = asyncio.create_task(engine.drain())
+        await asyncio.sleep(0)
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        held.gate.set()
+        return await asyncio.wait_for(taken, LIMIT_SECONDS)
+
+    assert isinstance(asyncio.run(scenario()), Recorded)
+
+
 def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldStore, wallet: WalletId) -> None:
     """Where a batch fails for an unforeseen reason, its commands are tried one by one: one error, no neighbours."""
     engine = engine_over(held)

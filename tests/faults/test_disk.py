@@ -1,6 +1,9 @@
 """The disk fails under the ledger: nothing is acknowledged that is not stored, and nothing half-written stays."""
 
 import asyncio
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.sqlite import SqliteStore
-from monedero.storage.store import CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
+from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS
+from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
 from tests.support import accepted, commit, deposit, new_wallet
 
 
@@ -175,3 +179,75 @@ def test_a_commit_that_reports_failure_is_looked_up(
             commit(store, [deposit(wallet, 7)])
 
     assert balance(store, wallet) == (7 if happens else 0)
+
+
+def test_a_failed_look_up_leaves_the_outcome_unknown(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that can neither be committed for sure nor looked up is unknown, never "not recorded"."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    writer: Any = store._writer  # noqa: SLF001 - the one place where a COMMIT can be made to lie
+    monkeypatch.setattr(writer, "_connection", FailingCommit(writer._connection, happens=True))  # noqa: SLF001 - likewise
+
+    def busy(_: object) -> set[str]:
+        raise apsw.BusyError
+
+    monkeypatch.setattr(writer, "_stored", busy)
+    with pytest.raises(CommitUnknownError):
+        commit(store, [deposit(wallet, 7)])
+
+    assert balance(store, wallet) == 7
+
+
+def test_a_read_only_disk_stops_the_writer(store: SqliteStore) -> None:
+    """A disk that takes no more writes breaks the store, as a failed sync does; it is no error of the request."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    store._connection.execute("PRAGMA query_only = ON")  # noqa: SLF001 - as a disk remounted read-only would be
+
+    with pytest.raises(StoreBrokenError):
+        commit(store, [deposit(wallet, 10)])
+
+
+def test_listings_outlive_errors_of_reading(store: SqliteStore) -> None:
+    """However many reads fail, the next one is answered."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    accepted(store, deposit(wallet, 5))
+
+    def failing(connection: apsw.Connection) -> None:
+        connection.execute("ROLLBACK")  # As SQLite does by itself after an I/O error.
+        raise apsw.IOError
+
+    async def scenario() -> int:
+        for _ in range(5):
+            with pytest.raises(apsw.IOError):
+                await store.queries._list(failing)  # noqa: SLF001 - where every listing passes
+        found = await store.queries.wallet_transactions(OwnerKind.CUSTOMER, wallet, NEWEST, 10)
+        assert found is not None
+        return len(found.transactions)
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_another_program_that_opens_the_file_harms_nothing(store: SqliteStore, database: Path) -> None:
+    """Somebody looks into the file of a running service and closes it again: the service's log stays where it is."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    accepted(store, deposit(wallet, 1))
+    log = database.with_name(f"{database.name}-wal")
+    before = log.stat().st_ino
+    look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM events'); c.close()"
+    subprocess.run([sys.executable, "-c", look, str(database)], check=True, timeout=20)
+
+    assert log.stat().st_ino == before
+
+
+def test_a_long_read_does_not_stall_the_writer(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While an audit reads one moment of the ledger, commits go on, however long the write-ahead log grows."""
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+    monkeypatch.setattr(store, "_restart_pages", 1)
+    with store.snapshot() as snapshot:
+        snapshot.head()
+        before = time.monotonic()
+        for _ in range(5):
+            monkeypatch.setattr(store, "_restart_pages", 1)
+            accepted(store, deposit(wallet, 1))
+        took = time.monotonic() - before
+
+    assert took < 5 * BUSY_TIMEOUT_MILLISECONDS / 1000 / 2

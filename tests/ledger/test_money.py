@@ -59,10 +59,11 @@ def test_texts_that_are_no_amount(text: str) -> None:
 
 def test_amounts_are_written_without_noise() -> None:
     """An amount is written with no more digits than it has."""
-    assert [render_amount(units) for units in (0, 1, 10, 5_000_000, 5_002_500)] == [
+    assert [render_amount(units) for units in (0, 1, 10, 5_000_000, -5, -15_000)] == [
         "0",
         "0.0001",
         "0.001",
         "500",
-        "500.25",
+        "-0.0005",
+        "-1.5",
     ]

@@ -53,14 +53,13 @@ class Dispatcher:
         if scope["type"] != "http":
             await self._fallback(scope, receive, send)
             return
+        response: Response | None = None
         try:
             self._check_host(scope)
             node, ids = self._match(scope["path"])
-            if node is None:
-                await self._fallback(scope, receive, send)
-                return
-            handler = _handler(node, scope["method"])
-            response = await handler(self._services, Request(scope, receive, ids, self._limits))
+            if node is not None:
+                handler = _handler(node, scope["method"])
+                response = await handler(self._services, Request(scope, receive, ids, self._limits))
         except Problem as problem:
             response = problem_response(problem, scope)
         except ClientGoneError:
@@ -68,8 +67,11 @@ class Dispatcher:
         except asyncio.CancelledError:
             response = problem_response(unavailable(EngineStoppedError()), scope)
         except Exception:
-            _logger.exception("%s %s failed", scope["method"], scope["path"])
+            _logger.exception("%s %r failed", scope["method"], scope["path"])
             response = problem_response(INTERNAL, scope)
+        if response is None:
+            await self._fallback(scope, receive, send)
+            return
         headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})

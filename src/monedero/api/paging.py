@@ -1,7 +1,7 @@
 """Pages of a listing: how many items, and the cursor that says where the next page goes on.
 
-A cursor is opaque: a log position, tied by a digest to the path that it was given for, so that one that is
-altered, cut short or taken from another listing is refused.
+A cursor is opaque: a log position, tied by a digest to the path that it was given for, so that one that was
+altered, cut short or taken from another listing by mistake is refused. It is no secret and grants nothing.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -76,4 +76,4 @@ def _read(path: str, cursor: str) -> int:
     packed = raw[:_POSITION_BYTES]
     if raw[_POSITION_BYTES:] != _digest(path, packed) or urlsafe_b64encode(raw).decode() != cursor:
         raise Problem(400, "The cursor is not one that this listing gave", "invalid_cursor")
-    return int.from_bytes(packed)
+    return min(int.from_bytes(packed), NEWEST)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from monedero.api.errors import Problem, invalid_value
+from monedero.api.errors import Problem, invalid_value, malformed_json
 from monedero.ledger.errors import DENIALS
 from monedero.ledger.events import DebitDenied, DepositAccepted, Movement, Recorded
 from monedero.ledger.money import AmountError, NotPositiveError, Units, parse_amount, render_amount
@@ -204,11 +204,11 @@ class TransactionDetailBody(msgspec.Struct, frozen=True):
 
 def amount_in(raw: Raw) -> Units:
     """Read an amount from the JSON text of its value. Raises Problem 400."""
-    text = bytes(raw).decode()
     try:
-        if text.startswith('"'):
-            text = msgspec.json.decode(raw, type=str)
+        text = msgspec.json.decode(raw, type=str) if bytes(raw).startswith(b'"') else bytes(raw).decode()
         return parse_amount(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise malformed_json() from None
     except NotPositiveError:
         raise Problem(400, "The entered amount must be a positive number", "amount_not_positive") from None
     except AmountError as error:

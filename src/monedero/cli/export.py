@@ -1,6 +1,8 @@
 """The command `monedero export`."""
 
-from typing import BinaryIO
+import sys
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import click
 
@@ -12,15 +14,26 @@ from monedero.engine.export import export as write
 @click.command()
 @database_option
 @click.option(
-    "--output", type=click.File("wb", atomic=True), default="-", help="The file to write; standard output if absent."
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="The file to write, whole or not at all; standard output if absent.",
 )
 @one_sentence()
-def export(database_url: str | None, output: BinaryIO) -> None:
+def export(database_url: str | None, output: Path | None) -> None:
     """Write the log as JSON lines, without personal data.
 
     The first line says how many events follow and their Merkle root; each further line is an event at its position,
     byte for byte as it was sealed. Reads one moment of the ledger, so that a running service may go on.
     """
     with open_snapshot(settings_of(database_url)) as snapshot, progress("exporting", snapshot.head().size) as step:
-        size = write(snapshot, output, step)
+        if output is None:
+            size = write(snapshot, sys.stdout.buffer, step)
+        else:
+            with NamedTemporaryFile(dir=output.parent, prefix=f"{output.name}.", delete=False) as unfinished:
+                try:
+                    size = write(snapshot, unfinished, step)
+                except BaseException:
+                    Path(unfinished.name).unlink()
+                    raise
+            Path(unfinished.name).replace(output)
     click.echo(f"exported {size:,} events", err=True)

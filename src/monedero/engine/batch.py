@@ -54,7 +54,10 @@ async def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
                 await transaction.append(Batch(rows, head, list(changed.values()), registrations))
     except CommitUnknownError as error:
         ids = [outcome.event.id for outcome in outcomes if isinstance(outcome, Recorded)]
-        stored = await store.stored(ids)
+        try:
+            stored = await store.stored(ids)
+        except NotStoredError as failed:
+            raise error from failed  # The look-up failed, which says nothing of the batch.
         if not stored:
             raise NotStoredError(str(error)) from error
         if len(stored) != len(ids):

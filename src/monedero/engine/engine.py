@@ -5,12 +5,15 @@ load. A client that goes away cancels nothing.
 """
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from monedero.engine.batch import Outcome, commit
 from monedero.ledger.commands import Command
 from monedero.storage.store import CommitUnknownError, NotStoredError, Store, StoreBrokenError, StoreError
+
+_logger = logging.getLogger(__name__)
 
 _Waiting = tuple[Command, asyncio.Future[Outcome]]
 
@@ -68,27 +71,27 @@ class Engine:
         return await future
 
     async def drain(self) -> None:
-        """Take no more commands, finish those that were taken, and stop."""
+        """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""
         self._stopped = True
         self._filled.set()
         if self._task is not None:
-            await self._task
+            await asyncio.shield(self._task)
 
     async def _run(self) -> None:
-        while self._queue or not self._stopped:
-            if not self._queue:
-                self._filled.clear()
-                await self._filled.wait()
-                continue
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
-            answers = await self._answers([command for command, _ in batch])
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():
-                    continue  # The client went away; what it asked for is decided all the same.
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+        batch: list[_Waiting] = []
+        try:
+            while self._queue or not self._stopped:
+                if not self._queue:
+                    self._filled.clear()
+                    await self._filled.wait()
+                    continue
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
+                _answer(batch, await self._answers([command for command, _ in batch]))
+        finally:
+            # Reached early only if the task is cancelled: whoever waits must hear of it.
+            self._stopped = True
+            _answer(batch, [CommitUnknownError("The engine was stopped in the middle of a commit")] * len(batch))
+            _answer(self._queue, [EngineStoppedError()] * len(self._queue))
 
     async def _answers(self, commands: Sequence[Command]) -> Sequence[Outcome | Exception]:
         """Commit and return an answer for each; where one command upsets the batch, the others go without it."""
@@ -98,11 +101,22 @@ class Engine:
             return await commit(self._store, commands)
         except StoreBrokenError as error:
             self._stopped = self._broken = True
-            self._on_broken(error)
+            asyncio.get_running_loop().call_soon(self._on_broken, error)
             return [CommitUnknownError(str(error))] * len(commands)
         except (NotStoredError, CommitUnknownError) as error:
             return [error] * len(commands)
-        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
+        except Exception as error:
             if len(commands) == 1:
                 return [error]
+            _logger.exception("a batch of %d could not be committed; its commands are tried one by one", len(commands))
             return [(await self._answers([command]))[0] for command in commands]
+
+
+def _answer(waiting: Iterable[_Waiting], answers: Sequence[Outcome | Exception]) -> None:
+    for (_, future), answer in zip(waiting, answers, strict=True):
+        if future.done():
+            continue  # Answered, or the client went away; what it asked for is decided all the same.
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

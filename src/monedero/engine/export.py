@@ -1,6 +1,6 @@
 """The log as JSON lines: a first line that says what follows, then one line an event, its bytes unchanged."""
 
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -27,7 +27,7 @@ class ExportLine(msgspec.Struct, frozen=True):
     event: msgspec.Raw
 
 
-def export(snapshot: Snapshot, out: BinaryIO, progress: Progress = ignore_progress) -> int:
+def export(snapshot: Snapshot, out: IO[bytes], progress: Progress = ignore_progress) -> int:
     """Write the log, without any personal data, and return how many events it holds."""
     encode = msgspec.json.Encoder().encode
     head = snapshot.head()

@@ -46,5 +46,6 @@ def parse_amount(text: str) -> Units:
 
 def render_amount(units: int) -> str:
     """Write units of 1/10,000 as the shortest exact decimal: `500`, `500.25`, `0.0001`."""
-    whole, fraction = divmod(units, _UNITS_PER_WHOLE)
-    return f"{whole}.{fraction:04d}".rstrip("0") if fraction else str(whole)
+    sign = "-" if units < 0 else ""
+    whole, fraction = divmod(abs(units), _UNITS_PER_WHOLE)
+    return f"{sign}{whole}.{fraction:04d}".rstrip("0") if fraction else f"{sign}{whole}"

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -59,10 +60,20 @@ class FileLock:
         self.release()
 
 
+def create_file(path: Path) -> None:
+    """Create the file, empty and the owner's alone, unless it exists.
+
+    An existing one is not opened even for a moment: closing any descriptor of a file gives up every lock that
+    the process holds on it (POSIX), SQLite's own too, and another program could then delete the log of a
+    running service.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
+
+
 def open_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
-    """Open the file for writing, creating it: WAL, every commit synced, checkpoints left to the checkpointer."""
+    """Open the existing file for writing: WAL, every commit synced, checkpoints left to the checkpointer."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY))
         connection = apsw.Connection(str(path), vfs=vfs)
         connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -71,7 +82,7 @@ def open_writer(path: Path, vfs: str | None = None) -> apsw.Connection:
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA trusted_schema = OFF")
-    except (apsw.Error, OSError) as error:
+    except apsw.Error as error:
         raise StoreUnavailableError(f"The file {path} cannot be opened as a ledger: {error}") from None
     return connection
 

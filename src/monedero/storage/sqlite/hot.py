@@ -1,7 +1,7 @@
 """Wallets as the last commit left them, kept by the one process that may write them.
 
-Only the writer puts wallets in, and only after its COMMIT has returned, so that a reader never sees what is
-not durable, nor an older wallet than the file holds.
+Only the writer puts wallets in, right after its COMMIT has returned and before anyone is answered: a reader
+never sees what is not durable, and a client always sees what it was told.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ LIMIT_WALLETS = 65_536
 
 
 class HotWallets:
-    """The committed state of the wallets that moved lately. Read from any thread, written by the writer's."""
+    """The committed state of the wallets that moved lately. Read on the event loop, written by the writer's thread."""
 
     def __init__(self) -> None:
         self._wallets: dict[WalletId, Wallet] = {}

@@ -7,7 +7,14 @@ import apsw
 
 from monedero.ledger.merkle import EMPTY
 from monedero.storage.sqlite import statements
-from monedero.storage.sqlite.connection import APPLICATION_ID, FileLock, open_reader, open_writer, schema_version
+from monedero.storage.sqlite.connection import (
+    APPLICATION_ID,
+    FileLock,
+    create_file,
+    open_reader,
+    open_writer,
+    schema_version,
+)
 from monedero.storage.sqlite.rows import Row
 from monedero.storage.store import StoreUnavailableError
 
@@ -48,6 +55,7 @@ def migrate(path: Path) -> list[str]:
     if path.exists() and not pending(path):
         return []
     with FileLock(path, wait=True):
+        create_file(path)
         connection = open_writer(path)
         try:
             with connection:
@@ -74,7 +82,9 @@ def expected_schema() -> list[Row]:
     replayed = apsw.Connection(":memory:")
     for _, _, sql in migrations():
         replayed.execute(sql)
-    return replayed.execute(statements.SCHEMA).fetchall()
+    rows = replayed.execute(statements.SCHEMA).fetchall()
+    replayed.close()
+    return rows
 
 
 def _pending(connection: apsw.Connection, path: Path) -> list[str]:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -47,6 +48,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
     event: Event
 
 
+_by_position = attrgetter("position")
 _recorded: msgspec.json.Decoder[list[Recorded]] = msgspec.json.Decoder(list[Recorded])
 _items: msgspec.json.Decoder[list[_Item]] = msgspec.json.Decoder(list[_Item])
 
@@ -99,7 +101,9 @@ class Reader:
             connection.execute("BEGIN")
             return query(connection)
         finally:
-            connection.execute("COMMIT")
+            # After some errors SQLite has ended the transaction by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             self._idle.put(connection)
 
     def close(self) -> None:
@@ -183,7 +187,9 @@ def _wallet_transactions(
     if wallet is None or wallet.owner_kind is not kind:
         return None
     page = connection.execute(statements.WALLET_TRANSACTIONS, (wallet.number, before, limit)).get
-    return WalletTransactions(wallet, _recorded.decode(page) if page else [])
+    # SQLite keeps the order of what it concatenates, but does not promise it; sorting what is sorted costs little.
+    transactions = sorted(_recorded.decode(page), key=_by_position, reverse=True) if page else []
+    return WalletTransactions(wallet, transactions)
 
 
 def _owner_transactions(
@@ -193,7 +199,7 @@ def _owner_transactions(
     if wallets is None:
         return None
     page = connection.execute(statements.OWNER_TRANSACTIONS, (id_bytes(owner_id), before, limit + 1, kind)).get
-    found = _items.decode(page) if page else []
+    found = sorted(_items.decode(page), key=_by_position, reverse=True) if page else []
     items = found[:limit]
     pages: dict[int, list[Recorded]] = {}
     for item in items:

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from monedero.ledger.state import Wallet
-from monedero.storage.sqlite.connection import FileLock, open_writer
+from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS, FileLock, open_writer
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import require_migrated
 from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot
@@ -16,7 +16,8 @@ from monedero.storage.sqlite.writer import Writer
 
 CHECKPOINT_INTERVAL_SECONDS = 0.2
 WAL_LIMIT_PAGES = 32_768
-"""128 MiB: past this the writer waits for a checkpoint, so that the write-ahead log stays bounded."""
+"""128 MiB: each time the write-ahead log has grown by so much, the writer tries to start it over."""
+RESTART_WAIT_MILLISECONDS = 50
 
 
 class SqliteStore:
@@ -37,6 +38,7 @@ class SqliteStore:
             self._lock.release()
             raise
         self._connection.set_wal_hook(self._bound_wal)
+        self._restart_pages = WAL_LIMIT_PAGES
         self._closing = threading.Event()
         self._checkpointer = threading.Thread(target=self._checkpoint, name="monedero-checkpoint", daemon=True)
         self._checkpointer.start()
@@ -78,8 +80,15 @@ class SqliteStore:
                 continue
 
     def _bound_wal(self, connection: apsw.Connection, _database: str, pages: int) -> int:
-        """Restart the write-ahead log when steady writing has kept the checkpoints from ever catching up."""
-        if pages > WAL_LIMIT_PAGES:
+        """Start the write-ahead log over when steady writing has kept the checkpoints from ever catching up.
+
+        Somebody who reads one moment of the ledger for long, as an audit does, keeps the log growing meanwhile.
+        """
+        if pages >= self._restart_pages:
+            self._restart_pages = pages + WAL_LIMIT_PAGES
+            connection.set_busy_timeout(RESTART_WAIT_MILLISECONDS)
             with suppress(apsw.BusyError):
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+                self._restart_pages = WAL_LIMIT_PAGES
+            connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
         return apsw.SQLITE_OK

@@ -8,7 +8,7 @@ interpreter's lock away and has to win it back from the event loop, so many rows
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -25,7 +25,14 @@ from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.rows import Row, from_wallet, id_bytes, id_text, to_wallet
 from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, StoreBrokenError
 
-_BROKEN = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_BROKEN = (
+    apsw.IOError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+)
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
 
 Answer = TypeVar("Answer")
@@ -50,7 +57,7 @@ class Writer:
         try:
             yield self
             if self._batch is not None:
-                await self._on_thread(partial(self._write, _steps(self._batch)))
+                await self._on_thread(partial(self._write, _steps(self._batch), self._batch.wallets))
         except BaseException:
             # Whatever happened, and a failed COMMIT may have happened: the file is asked anew.
             self._head = None
@@ -58,7 +65,6 @@ class Writer:
             raise
         if self._batch is not None:
             self._head = self._batch.head
-            self._hot.keep(self._batch.wallets)
 
     async def load(self, touched: Touched) -> State:
         """See Transaction.load."""
@@ -88,14 +94,18 @@ class Writer:
 
     def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
         """See Store.replace_wallets."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            self._connection.execute(statements.DROP_WALLETS)
-            self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._rollback()
-            raise
+        with _failures_named():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute(statements.DROP_WALLETS)
+                self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+                self._connection.execute("COMMIT")
+            except apsw.ConstraintError as error:
+                self._rollback()
+                raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
+            except BaseException:
+                self._rollback()
+                raise
         self._hot.clear()
 
     def close(self) -> None:
@@ -105,12 +115,8 @@ class Writer:
 
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
         """Run what touches the disk, and say what its failure means."""
-        try:
+        with _failures_named():
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except _BROKEN as error:
-            raise StoreBrokenError(f"The disk failed under the ledger: {error}") from error
-        except _PASSING as error:
-            raise NotStoredError(f"The ledger could not be written: {error}") from error
 
     def _read_head(self) -> Head:
         return Head(*self._connection.execute(statements.READ_HEAD).get)
@@ -128,8 +134,8 @@ class Writer:
             if execute(statements.EMAIL_IS_TAKEN, email).fetchone():
                 state.emails.add(email)
 
-    def _write(self, steps: list[Step]) -> None:
-        """Run a batch's steps and commit. Raises CommitUnknownError when COMMIT itself failed."""
+    def _write(self, steps: list[Step], wallets: list[Wallet]) -> None:
+        """Run a batch's steps, commit, keep the wallets. Raises CommitUnknownError when COMMIT itself failed."""
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         try:
@@ -146,6 +152,7 @@ class Writer:
         except apsw.Error as error:
             self._rollback()
             raise CommitUnknownError(f"The ledger could not be written: {error}") from error
+        self._hot.keep(wallets)
 
     def _stored(self, event_ids: Sequence[str]) -> set[str]:
         execute = self._connection.execute
@@ -156,6 +163,19 @@ class Writer:
         if self._connection.in_transaction:
             with suppress(apsw.Error):
                 self._connection.execute("ROLLBACK")
+        if self._connection.in_transaction:
+            raise apsw.IOError("a transaction could not be rolled back")
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    """Turn the database's errors into the port's."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise StoreBrokenError(f"The disk failed under the ledger: {error}") from error
+    except _PASSING as error:
+        raise NotStoredError(f"The ledger could not be written: {error}") from error
 
 
 def _steps(batch: Batch) -> list[Step]:
