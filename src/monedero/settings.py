@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     json_depth_limit: Annotated[
         Positive, Field(description="How many arrays and objects may nest in a body; over it: 400.")
     ] = 32
+    connection_limit: Annotated[
+        Positive, Field(description="How many connections may be open at once; over it: 503 with Retry-After.")
+    ] = 2_000
     header_limit_bytes: Annotated[
         Positive, Field(description="The largest request line and headers together, in bytes; over it: 431.")
     ] = 16_384

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -364,3 +365,18 @@ def test_progress_is_shown_on_a_terminal_only(offline: Service) -> None:
     assert "verifying" in shown
     assert "4/4" in shown
     assert offline.run("verify").stderr == ""
+
+
+def test_one_connection_too_many(tmp_path: Path) -> None:
+    """Beyond the limit a connection is refused with 503; as soon as one is closed, the next is served."""
+    with Service(tmp_path / "ledger.db", MONEDERO_CONNECTION_LIMIT="3") as running:
+        address = running.base.removeprefix("http://").split(":")
+        held = [socket.create_connection((address[0], int(address[1])), timeout=10) for _ in range(3)]
+        refused = httpx.get(f"{running.base}/openapi.json")
+        held.pop().close()
+        until(lambda: httpx.get(f"{running.base}/openapi.json").status_code == 200)
+        for connection in held:
+            connection.close()
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json() == {"detail": "Too many connections are open; try again shortly"}

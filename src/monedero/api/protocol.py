@@ -16,6 +16,8 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from monedero.api.errors import RETRY_AFTER
+
 LONGEST_SWEEP_SECONDS = 1.0
 
 
@@ -26,6 +28,8 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     header_timeout_seconds: float
     body_timeout_seconds: float
     write_timeout_seconds: float
+    connections: int = 1_000
+    """How many may be open at once; one more is refused."""
 
 
 def limited_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
@@ -38,9 +42,9 @@ def limited_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which refuses by itself, in JSON: 400 malformed, 408 too slow, 431 headers too large.
+    """uvicorn's protocol, which refuses by itself, in JSON.
 
-    A client that does not take what was written to it is cut off.
+    400 malformed, 408 too slow, 431 headers too large, 503 too many connections. A client that does not take what was written to it is cut off.
     """
 
     limits: ClassVar[ConnectionLimits]
@@ -113,6 +117,7 @@ class LimitedProtocol(HttpToolsProtocol):
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
+            *((RETRY_AFTER,) if status is HTTPStatus.SERVICE_UNAVAILABLE else ()),
         ]
         return b"".join([STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", body])
 
@@ -122,9 +127,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
-        """Start the time for the first headers, and the sweep if none is under way."""
+        """Refuse one connection too many; start the time for the first headers, and the sweep if none is under way."""
         super().connection_made(transport)
         self.deadline = self.loop.time() + self.limits.header_timeout_seconds
+        if len(self.connections) > self.limits.connections:
+            self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again shortly")
         if self.server_state not in self.swept:
             self.swept.add(self.server_state)
             self.loop.call_later(self.sweep_seconds, self.sweep, self.loop, self.server_state)

@@ -2,6 +2,7 @@
 
 import gc
 import ipaddress
+import resource
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ from monedero.settings import Settings, SettingsError, load_settings
 from monedero.storage.store import StoreError
 
 BACKLOG_CONNECTIONS = 2048
+FILES_BESIDE_CONNECTIONS = 128
 DRAIN_SECONDS = 1
 """For requests that are being answered when the service stops; what was queued is committed all the same."""
 
@@ -39,6 +41,7 @@ def serve(host: str | None, port: int | None, database_url: str | None, insecure
     exit code 0; exit code 1 says that the disk failed and writing had to stop.
     """
     settings = load_settings(host=host, port=port, database_url=database_url, insecure_allow_open=insecure_allow_open)
+    _allow_files(settings.connection_limit)
     listener = _listen(settings)
     store = open_store(settings)
     broken: list[StoreError] = []
@@ -68,6 +71,7 @@ class Server(uvicorn.Server):
             settings.header_timeout_seconds,
             settings.body_timeout_seconds,
             settings.write_timeout_seconds,
+            settings.connection_limit,
         )
         super().__init__(
             uvicorn.Config(
@@ -94,6 +98,16 @@ class Server(uvicorn.Server):
         gc.freeze()
         if self.started:
             click.echo(_banner(self._settings, self._listener))
+
+
+def _allow_files(connections: int) -> None:
+    """Raise our own limit of open files, as far as the system lets us, so that each connection can have one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + FILES_BESIDE_CONNECTIONS
+    if soft < needed:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard)
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:
