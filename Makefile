@@ -1,7 +1,7 @@
 # Everything this project does, by name. `make` alone lists it.
 PYTHON ?= python3
-PORT ?= 8000
-DATABASE_URL ?= sqlite:///monedero.db
+PORT ?= $(or $(MONEDERO_PORT),8000)
+DATABASE_URL ?= $(or $(MONEDERO_DATABASE_URL),sqlite:///monedero.db)
 NODE_MODULES := tools/postman/node_modules
 
 .DEFAULT_GOAL := help

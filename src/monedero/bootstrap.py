@@ -23,13 +23,13 @@ _SQLITE = "sqlite:///"
 
 def database_path(settings: Settings) -> Path:
     """Return the file of the embedded store. Raises SettingsError for another kind of address."""
-    url = settings.database_url
-    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
+    path = settings.database_url.removeprefix(_SQLITE)
+    if path in {"", ":memory:", settings.database_url}:
         raise SettingsError(
-            f"The setting MONEDERO_DATABASE_URL cannot be used: {url.partition('//')[0]}// is no store of this "
-            "release; write sqlite:/// and a path"
+            "The setting MONEDERO_DATABASE_URL cannot be used: it must be sqlite:/// and a path; "
+            "this release has no other store"
         )
-    return Path(url.removeprefix(_SQLITE)).resolve()
+    return Path(path).resolve()
 
 
 def open_store(settings: Settings) -> Store:

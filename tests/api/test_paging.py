@@ -141,11 +141,11 @@ def test_cursors_that_were_altered_are_refused(client: httpx.Client, data: st.Da
     world.deposit(1)
     path = f"/customers/wallets/{world.wallet}/transactions"
     cursor = httpx.URL(client.get(f"{path}?limit=1").json()["next"]).params["cursor"]
-    place = data.draw(st.integers(0, len(cursor) - 1))
-    other = data.draw(st.sampled_from("ABab01-_= é").filter(lambda letter: letter != cursor[place]))
-    altered = data.draw(
-        st.sampled_from([cursor[:place] + other + cursor[place + 1 :], cursor[:place], cursor + other, "", new_id()])
-    )
+    place, kind = data.draw(st.integers(0, len(cursor) - 1)), data.draw(st.integers(0, 4))
+    other = data.draw(st.sampled_from("ABab01-_= é"))
+    if other == cursor[place]:
+        other = "C"
+    altered = [cursor[:place] + other + cursor[place + 1 :], cursor[:place], cursor + other, "", new_id()][kind]
     answer = client.get(path, params={"cursor": altered})
 
     assert (answer.status_code, answer.json()["detail"]) == (400, "The cursor is not one that this listing gave")

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -162,6 +163,11 @@ def test_an_export_is_written_whole_or_not_at_all(service: Service, tmp_path: Pa
     assert target.read_text() == "an earlier export"
     assert service.run("export", "--output", str(target)).returncode == 0
 
+    for name in ("ledger.db", "ledger.db-wal"):
+        over = service.run("export", "--output", str(service.database.with_name(name)))
+        assert (over.returncode, "is the ledger" in over.stderr) == (2, True)
+    nowhere = service.run("export", "--output", str(tmp_path / "no folder" / "log.jsonl"))
+    assert (nowhere.returncode, "Traceback" in nowhere.stderr) == (2, False)
     assert json.loads(target.read_text().splitlines()[0])["format"] == "monedero-log"
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
 
@@ -179,7 +185,8 @@ def test_no_personal_data_leaves_with_the_log(service: Service, client: httpx.Cl
     person = {"name": "Zacarías", "last_name": "Ybarra", "email": "zacarias@ybarra.example", "phone": "+34600000000"}
     assert client.post("/customers", json=person).status_code == 201
     export = service.run("export").stdout
-    payloads = sqlite3.connect(service.database).execute("SELECT payload FROM events").fetchall()
+    with closing(sqlite3.connect(service.database)) as connection:
+        payloads = connection.execute("SELECT payload FROM events").fetchall()
 
     for personal in person.values():
         assert personal not in export
@@ -267,6 +274,7 @@ def test_stopping_finishes_what_was_accepted(tmp_path: Path) -> None:
         (["--host", "no.such.host.invalid"], {}, "Cannot listen on"),
         (["--database-url", "mysql://x/y"], {}, "MONEDERO_DATABASE_URL"),
         (["--database-url", "sqlite:///"], {}, "MONEDERO_DATABASE_URL"),
+        (["--database-url", "sqlite:///:memory:"], {}, "MONEDERO_DATABASE_URL"),
         (["--database-url", "postgresql://localhost/x"], {}, "MONEDERO_DATABASE_URL"),
         (["--database-url", "sqlite:////proc/nowhere/x.db"], {}, "migrate"),
     ],

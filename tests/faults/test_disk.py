@@ -34,7 +34,7 @@ class FaultyFile(apsw.VFSFile):
             raise apsw.IOError
         super().xSync(flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - likewise
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - likewise
         if self._disk.is_full:
             raise apsw.FullError
         super().xWrite(data, offset)

@@ -21,6 +21,7 @@ _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.I
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
 _LOCATED = re.compile(r"(.*) - at `\$\.(.*)`", re.DOTALL)
 _JSON_NAMES = {
+    "`str | null`": "a string or null",
     "`str`": "a string",
     "`int`": "a number",
     "`float`": "a number",

@@ -42,9 +42,9 @@ def limited_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which refuses by itself, in JSON.
+    """uvicorn's protocol, which refuses by itself, in JSON, and cuts off a client that does not take its answer.
 
-    400 malformed, 408 too slow, 431 headers too large, 503 too many connections. A client that does not take what was written to it is cut off.
+    400 malformed, 408 too slow, 431 headers too large, 503 too many connections.
     """
 
     limits: ClassVar[ConnectionLimits]

@@ -29,7 +29,7 @@ def one_sentence() -> Iterator[None]:
     """Turn what the operator can mend into one sentence on standard error and exit code 2."""
     try:
         yield
-    except (SettingsError, StoreError) as error:
+    except (SettingsError, StoreError, OSError) as error:
         click.echo(f"monedero: {error}", err=True)
         sys.exit(UNUSABLE)
 

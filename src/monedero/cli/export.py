@@ -6,9 +6,10 @@ from tempfile import NamedTemporaryFile
 
 import click
 
-from monedero.bootstrap import open_snapshot
+from monedero.bootstrap import database_path, open_snapshot
 from monedero.cli.common import database_option, one_sentence, progress, settings_of
 from monedero.engine.export import export as write
+from monedero.settings import SettingsError
 
 
 @click.command()
@@ -25,7 +26,11 @@ def export(database_url: str | None, output: Path | None) -> None:
     The first line says how many events follow and their Merkle root; each further line is an event at its position,
     byte for byte as it was sealed. Reads one moment of the ledger, so that a running service may go on.
     """
-    with open_snapshot(settings_of(database_url)) as snapshot, progress("exporting", snapshot.head().size) as step:
+    settings = settings_of(database_url)
+    ledger = database_path(settings)
+    if output and output.resolve().name.startswith(ledger.name) and output.resolve().parent == ledger.parent:
+        raise SettingsError(f"{output} is the ledger, or a file beside it that belongs to it: name another one")
+    with open_snapshot(settings) as snapshot, progress("exporting", snapshot.head().size) as step:
         if output is None:
             size = write(snapshot, sys.stdout.buffer, step)
         else:
