@@ -14,7 +14,7 @@ PARAMETERS = {
     "WALLETS_OF_OWNER": (b"", "customer", NEWEST, 100),
     "EVENT_BY_ID": (b"",),
     "OWNER_BY_ID": (b"", "customer"),
-    "LOAD_WALLET": (b"",),
+    "WALLET_BY_ID": (b"",),
     "LOAD_OWNER": (b"",),
     "EMAIL_IS_TAKEN": ("customer", ""),
     "EVENT_IS_STORED": (b"",),

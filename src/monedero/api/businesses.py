@@ -3,7 +3,7 @@
 import msgspec
 
 from monedero.api.http import Request, Response, json_response
-from monedero.api.owners import open_wallet, register
+from monedero.api.owners import open_wallet, owner_in_path, register
 from monedero.api.schemas import (
     NewBusiness,
     NewBusinessWallet,
@@ -15,9 +15,9 @@ from monedero.api.schemas import (
 from monedero.api.services import Services, denied, id_or_unknown, known
 from monedero.api.wallets import list_transactions, movement_response, show_wallet
 from monedero.ledger.commands import Debit
-from monedero.ledger.errors import DENIALS, UnknownOwner, UnknownWallet
+from monedero.ledger.errors import DENIALS, UnknownWallet
 from monedero.ledger.events import DebitDenied
-from monedero.ledger.ids import OwnerId, TransactionId, WalletId
+from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.profiles import OwnerKind, Profile
 
 _new_business = msgspec.json.Decoder(NewBusiness)
@@ -35,8 +35,7 @@ async def sign_up(services: Services, request: Request) -> Response:
 
 async def show(services: Services, request: Request) -> Response:
     """Return what signing up answered."""
-    unknown = UnknownOwner(OwnerKind.BUSINESS, OwnerId(request.ids[0]))
-    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    owner_id, unknown = owner_in_path(request, OwnerKind.BUSINESS)
     return json_response(200, business_body(known(await services.queries.owner(OwnerKind.BUSINESS, owner_id), unknown)))
 
 

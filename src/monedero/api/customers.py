@@ -3,7 +3,7 @@
 import msgspec
 
 from monedero.api.http import Request, Response, json_response
-from monedero.api.owners import register
+from monedero.api.owners import owner_in_path, register
 from monedero.api.paging import link, page
 from monedero.api.schemas import (
     CustomerTransactionsBody,
@@ -14,9 +14,7 @@ from monedero.api.schemas import (
     transaction_bodies,
     wallet_body,
 )
-from monedero.api.services import Services, id_or_unknown, known
-from monedero.ledger.errors import UnknownOwner
-from monedero.ledger.ids import OwnerId
+from monedero.api.services import Services, known
 from monedero.ledger.profiles import OwnerKind, Profile
 
 _new_customer = msgspec.json.Decoder(NewCustomer)
@@ -32,15 +30,13 @@ async def sign_up(services: Services, request: Request) -> Response:
 
 async def show(services: Services, request: Request) -> Response:
     """Return what signing up answered."""
-    unknown = UnknownOwner(OwnerKind.CUSTOMER, OwnerId(request.ids[0]))
-    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
     return json_response(200, customer_body(known(await services.queries.owner(OwnerKind.CUSTOMER, owner_id), unknown)))
 
 
 async def wallets(services: Services, request: Request) -> Response:
     """List a customer's wallets, last changed first."""
-    unknown = UnknownOwner(OwnerKind.CUSTOMER, OwnerId(request.ids[0]))
-    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
     asked = page(request, f"/customers/{owner_id}/wallets")
     found = known(
         await services.queries.wallets(OwnerKind.CUSTOMER, owner_id, asked.before, asked.fetch),
@@ -53,8 +49,7 @@ async def wallets(services: Services, request: Request) -> Response:
 
 async def transactions(services: Services, request: Request) -> Response:
     """List a customer's transactions over all wallets, newest first; a wallet without any shows where it was opened."""
-    unknown = UnknownOwner(OwnerKind.CUSTOMER, OwnerId(request.ids[0]))
-    owner_id = OwnerId(id_or_unknown(request.ids[0], unknown))
+    owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
     asked = page(request, f"/customers/{owner_id}/transactions")
     found = known(
         await services.queries.owner_transactions(OwnerKind.CUSTOMER, owner_id, asked.before, asked.limit),

@@ -1,5 +1,6 @@
 """What customers and businesses have in common when they sign up and open a wallet."""
 
+from monedero.api.http import Request
 from monedero.api.services import SALT_BYTES, Services, id_or_unknown, recorded_at
 from monedero.ledger.commands import OpenWallet, RegisterOwner
 from monedero.ledger.errors import UnknownOwner
@@ -11,6 +12,12 @@ from monedero.storage.store import StoredOwner
 
 Recording = tuple[tuple[bytes, bytes], ...]
 """The headers that say where something was recorded."""
+
+
+def owner_in_path(request: Request, kind: OwnerKind) -> tuple[OwnerId, UnknownOwner]:
+    """Return the owner's id that a path names, and the refusal for when nobody has it. Raises Problem: no id at all."""
+    unknown = UnknownOwner(kind, OwnerId(request.ids[0]))
+    return OwnerId(id_or_unknown(request.ids[0], unknown)), unknown
 
 
 async def register(services: Services, kind: OwnerKind, profile: Profile, path: str) -> tuple[StoredOwner, Recording]:

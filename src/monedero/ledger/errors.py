@@ -33,12 +33,12 @@ class Refusal(msgspec.Struct, frozen=True):
     @property
     def code(self) -> str:
         """A stable name for programs."""
-        raise NotImplementedError
+        raise NotImplementedError  # Each kind of refusal has its own.
 
     @property
     def sentence(self) -> str:
         """What a person reads."""
-        raise NotImplementedError
+        raise NotImplementedError  # Each kind of refusal has its own.
 
 
 class UnknownOwner(Refusal, frozen=True):

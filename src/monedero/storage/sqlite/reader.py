@@ -166,7 +166,7 @@ def snapshot(path: Path) -> Iterator[FileSnapshot]:
 
 
 def _wallet(connection: apsw.Connection, wallet_id: WalletId) -> Wallet | None:
-    row = connection.execute(statements.LOAD_WALLET, (id_bytes(wallet_id),)).fetchone()
+    row = connection.execute(statements.WALLET_BY_ID, (id_bytes(wallet_id),)).fetchone()
     return to_wallet(row) if row else None
 
 

@@ -24,7 +24,7 @@ def id_text(stored: bytes) -> str:
 
 
 def to_wallet(row: Row) -> Wallet:
-    """Read a wallet's columns, in the order of LOAD_WALLET."""
+    """Read a wallet's columns, in the order of WALLET_BY_ID."""
     wallet_id, number, kind, owner_id, currency, balance, *rest = row
     owner = OwnerId(id_text(owner_id)) if owner_id is not None else OwnerId("")
     return Wallet(

@@ -3,11 +3,6 @@
 from functools import cache
 
 # The writer: one batch.
-LOAD_WALLET = """
-    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
-    FROM wallets w JOIN owners o ON o.number = w.owner
-    WHERE w.id = ?
-"""
 LOAD_WALLETS = """
     SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
     FROM wallets w JOIN owners o ON o.number = w.owner
@@ -33,6 +28,11 @@ DROP_WALLETS = "DELETE FROM wallets"
 EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
 
 # The reader: what the API shows.
+WALLET_BY_ID = """
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    FROM wallets w JOIN owners o ON o.number = w.owner
+    WHERE w.id = ?
+"""
 EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = ?"
 OWNER_BY_ID = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
