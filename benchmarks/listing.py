@@ -67,7 +67,7 @@ def main(transactions: int, rounds: int) -> None:
         many, few = asyncio.run(_build(store, transactions))
         print(f"{transactions:,} transactions built in {time.perf_counter() - started:.0f} s\n", flush=True)
         pages, reads = uvloop.run(_measure(path, many, few, rounds))
-        store.close()
+        asyncio.run(store.close())
         where = environment(path)
     print_environment(where)
     print(f"\nthe newest page of {PAGE}, medians of {rounds}")

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from monedero.storage.sqlite import SqliteStore, migrate
 from monedero.storage.store import Store
-from tests.support import Service
+from tests.support import Service, run
 
 settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
@@ -35,7 +35,7 @@ def store(database: Path) -> Iterator[Store]:
     """Return an empty ledger."""
     opened = SqliteStore(database)
     yield opened
-    opened.close()
+    run(opened.close())
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What several tests need: commands with new ids, and the program as users start it."""
 
 import asyncio
+import atexit
 import itertools
 import os
 import re
@@ -9,11 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -32,6 +33,15 @@ START_SECONDS = 20.0
 SALT = bytes(range(16))
 
 _numbers = itertools.count()
+_loop = asyncio.Runner()
+atexit.register(_loop.close)
+
+Answer = TypeVar("Answer")
+
+
+def run(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run to its end what a store is asked, always on the same loop: a store lives on one."""
+    return _loop.run(work)
 
 
 def registration(kind: OwnerKind, email: str | None = None) -> RegisterOwner:
@@ -58,7 +68,7 @@ def debit(business: WalletId, customer: WalletId, units: int, description: str |
 
 def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
     """Commit one batch and return its outcomes."""
-    return asyncio.run(commit_batch(store, commands))
+    return run(commit_batch(store, commands))
 
 
 def accepted(store: Store, *commands: Command) -> list[Recorded]:

@@ -15,38 +15,72 @@ from monedero.api.http import Limits
 from monedero.api.services import Services
 from monedero.engine.engine import Engine
 from monedero.settings import Settings, SettingsError
-from monedero.storage.sqlite import SqliteStore, migrate, require_migrated, snapshot
+from monedero.storage import postgres, sqlite
+from monedero.storage.postgres import PostgresStore
+from monedero.storage.sqlite import SqliteStore
 from monedero.storage.store import Snapshot, Store, StoreError
 
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
 
 
-def database_path(settings: Settings) -> Path:
-    """Return the file of the embedded store. Raises SettingsError for another kind of address."""
+def database_path(settings: Settings) -> Path | None:
+    """Return the file of the embedded store, None for PostgreSQL. Raises SettingsError for another kind of address."""
+    if settings.database_url.startswith(_POSTGRES):
+        return None
     path = settings.database_url.removeprefix(_SQLITE)
     if path in {"", ":memory:", settings.database_url}:
         raise SettingsError(
-            "The setting MONEDERO_DATABASE_URL cannot be used: it must be sqlite:/// and a path; "
-            "this release has no other store"
+            "The setting MONEDERO_DATABASE_URL cannot be used: it must be sqlite:/// and a path, or postgresql:// and "
+            "the address of a database"
         )
     return Path(path).resolve()
 
 
+def ledger_name(settings: Settings) -> str:
+    """Return where the ledger is, as it may be shown. Raises SettingsError, StoreUnavailableError."""
+    return str(database_path(settings) or postgres.name_of(settings.database_url))
+
+
 def open_store(settings: Settings) -> Store:
-    """Open the ledger for this process alone. Raises SettingsError, StoreUnavailableError."""
-    return SqliteStore(database_path(settings))
+    """Open the ledger, the embedded one for this process alone. Raises SettingsError, StoreUnavailableError."""
+    if path := database_path(settings):
+        if settings.replica_urls:
+            raise SettingsError("MONEDERO_REPLICA_URLS needs a ledger in PostgreSQL: the embedded file has no replicas")
+        if settings.workers > 1:
+            raise SettingsError("Several workers need a ledger in PostgreSQL: one process owns the embedded file")
+        return SqliteStore(path)
+    return PostgresStore(
+        settings.database_url,
+        _limits(settings),
+        replicas=settings.replica_urls.split(),
+        replica_lag_seconds=settings.replica_lag_seconds,
+        replica_wait_seconds=settings.replica_wait_seconds,
+    )
 
 
 def open_snapshot(settings: Settings) -> AbstractContextManager[Snapshot]:
     """Open one moment of the ledger for reading, beside whoever writes. Raises as `open_store`."""
-    path = database_path(settings)
-    require_migrated(path)
-    return snapshot(path)
+    if path := database_path(settings):
+        return sqlite.snapshot(path)
+    return postgres.snapshot(settings.database_url, _limits(settings))
 
 
 def migrate_store(settings: Settings) -> list[str]:
     """Bring the ledger to this release's schema; return what was applied. Raises as `open_store`."""
-    return migrate(database_path(settings))
+    if path := database_path(settings):
+        return sqlite.migrate(path)
+    return postgres.migrate(settings.database_url, _limits(settings))
+
+
+def _limits(settings: Settings) -> postgres.Limits:
+    return postgres.Limits(
+        settings.statement_timeout_seconds,
+        settings.lock_timeout_seconds,
+        settings.idle_in_transaction_timeout_seconds,
+        settings.reconnect_seconds,
+        settings.pool_limit_connections,
+    )
 
 
 def application(settings: Settings, store: Store, on_broken: Callable[[StoreError], None]) -> ASGIApplication:
@@ -70,9 +104,9 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
             try:
                 await engine.drain()
             finally:
-                store.close()
+                await store.close()
 
-    services = Services(engine, store.queries, settings.currency, now_microseconds, new_id, os.urandom)
+    services = Services(engine, store, settings.currency, now_microseconds, new_id, os.urandom)
     limits = Limits(
         settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
     )

@@ -29,8 +29,21 @@ class Settings(BaseSettings):
 
     database_url: Annotated[
         str,
-        Field(description="Where the ledger is kept: `sqlite:///` and a path, which is absolute after a fourth slash."),
+        Field(
+            description="Where the ledger is kept: `sqlite:///` and a path, which is absolute after a fourth slash, or "
+            "`postgresql://` and what libpq understands. Of several hosts the one that takes writes is used."
+        ),
     ] = "sqlite:///monedero.db"
+    replica_urls: Annotated[
+        str,
+        Field(
+            description="Addresses of PostgreSQL replicas, with spaces between, that reads may go to; each as "
+            "`MONEDERO_DATABASE_URL`."
+        ),
+    ] = ""
+    workers: Annotated[
+        Positive, Field(description="How many processes serve, side by side on one port. More than 1 needs PostgreSQL.")
+    ] = 1
     host: Annotated[
         str, Field(description="The address to listen on. The API is open to whoever reaches it, so it is loopback's.")
     ] = "127.0.0.1"
@@ -81,6 +94,47 @@ class Settings(BaseSettings):
     batch_limit_commands: Annotated[
         Positive, Field(description="How many commands one transaction commits at most.")
     ] = 256
+
+    statement_timeout_seconds: Annotated[
+        Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")
+    ] = 10.0
+    lock_timeout_seconds: Annotated[
+        Seconds, Field(description="PostgreSQL: how long a batch may wait for the locks of another, in seconds.")
+    ] = 5.0
+    idle_in_transaction_timeout_seconds: Annotated[
+        Seconds,
+        Field(
+            description="PostgreSQL: after how many seconds of silence a half-done batch is rolled back by the server."
+        ),
+    ] = 5.0
+    reconnect_seconds: Annotated[
+        Seconds,
+        Field(
+            description="PostgreSQL: how long a write waits for a server that has gone, as in a failover, in seconds; "
+            "over it: 503. More than the idle timeout above."
+        ),
+    ] = 20.0
+    pool_limit_connections: Annotated[
+        Positive,
+        Field(description="PostgreSQL: the most connections for reading that a process opens to a server; one writes."),
+    ] = 8
+    replica_lag_seconds: Annotated[
+        Seconds, Field(description="About how far behind, in seconds, a replica may be and still answer.")
+    ] = 1.0
+    replica_wait_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long, in seconds, a read with `Ledger-Min-Position` waits for a replica before the "
+            "primary answers it.",
+        ),
+    ] = 0.2
+
+    @model_validator(mode="after")
+    def _check_timeouts(self) -> Self:
+        if self.reconnect_seconds <= self.idle_in_transaction_timeout_seconds:
+            raise ValueError("MONEDERO_RECONNECT_SECONDS is not more than MONEDERO_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS")
+        return self
 
     @model_validator(mode="after")
     def _check_pages(self) -> Self:

@@ -33,7 +33,7 @@ def test_a_ledger_from_nothing(offline: Service) -> None:
     offline = Service(offline.database.parent / "new folder" / "ledger.db")
     first, second = offline.run("migrate"), offline.run("migrate")
 
-    assert (first.returncode, first.stdout) == (0, "applied 0001_ledger\n")
+    assert (first.returncode, first.stdout) == (0, "applied 0001_ledger\napplied 0002_personal_data_is_optional\n")
     assert (second.returncode, second.stdout) == (0, f"{offline.database} is up to date\n")
 
 
@@ -275,7 +275,10 @@ def test_stopping_finishes_what_was_accepted(tmp_path: Path) -> None:
         (["--database-url", "mysql://x/y"], {}, "MONEDERO_DATABASE_URL"),
         (["--database-url", "sqlite:///"], {}, "MONEDERO_DATABASE_URL"),
         (["--database-url", "sqlite:///:memory:"], {}, "MONEDERO_DATABASE_URL"),
-        (["--database-url", "postgresql://localhost/x"], {}, "MONEDERO_DATABASE_URL"),
+        (["--workers", "2"], {}, "PostgreSQL"),
+        (["--workers", "0"], {}, "MONEDERO_WORKERS"),
+        ([], {"MONEDERO_REPLICA_URLS": "postgresql://localhost/x"}, "MONEDERO_REPLICA_URLS"),
+        ([], {"MONEDERO_RECONNECT_SECONDS": "5"}, "MONEDERO_RECONNECT_SECONDS is not more than"),
         (["--database-url", "sqlite:////proc/nowhere/x.db"], {}, "migrate"),
     ],
 )

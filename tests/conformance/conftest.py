@@ -7,6 +7,7 @@ import pytest
 
 from monedero.storage.sqlite import SqliteStore, migrate
 from monedero.storage.store import Store
+from tests.support import run
 
 
 def embedded(folder: Path) -> Store:
@@ -23,4 +24,4 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """Return an empty ledger of each kind in turn."""
     opened = STORES[request.param](tmp_path)
     yield opened
-    opened.close()
+    run(opened.close())

@@ -1,6 +1,5 @@
 """What a batch leaves in a store, whichever store it is."""
 
-import asyncio
 import json
 from io import BytesIO
 
@@ -17,7 +16,7 @@ from monedero.ledger.merkle import EMPTY, Head, seal
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Touched
 from monedero.storage.store import NotStoredError, Store
-from tests.support import accepted, commit, debit, deposit, new_wallet, opening, registration
+from tests.support import accepted, commit, debit, deposit, new_wallet, opening, registration, run
 
 
 def test_an_empty_ledger_verifies(store: Store) -> None:
@@ -114,7 +113,7 @@ def test_an_exception_inside_the_transaction_leaves_nothing(store: Store) -> Non
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        asyncio.run(upset())
+        run(upset())
     assert head(store) == before
     accepted(store, deposit(customer, 1))
 
@@ -160,7 +159,7 @@ def test_reads_do_not_wait_for_a_transaction(store: Store) -> None:
             assert wallet is not None
             return wallet.balance
 
-    assert asyncio.run(read()) == 5
+    assert run(read()) == 5
 
 
 def test_stored_tells_which_events_exist(store: Store) -> None:
@@ -169,7 +168,7 @@ def test_stored_tells_which_events_exist(store: Store) -> None:
     there, absent = deposit(customer, 5), deposit(customer, 5)
     accepted(store, there)
 
-    assert asyncio.run(store.stored([there.id, absent.id])) == {there.id}
+    assert run(store.stored([there.id, absent.id])) == {there.id}
 
 
 def test_the_same_id_twice_is_no_second_event(store: Store) -> None:
@@ -189,7 +188,7 @@ def test_an_event_is_found_by_its_id(store: Store) -> None:
     customer = new_wallet(store, OwnerKind.CUSTOMER)
     (recorded,) = accepted(store, deposit(customer, 5))
 
-    found = asyncio.run(store.queries.event(recorded.event.id))
+    found = run(store.queries.event(recorded.event.id))
     assert found == recorded
     assert encode(found.event) == encode(recorded.event)
 
@@ -207,6 +206,6 @@ def head(store: Store) -> Head:
 
 def balance(store: Store, wallet_id: WalletId) -> int:
     """Return a wallet's balance in units."""
-    wallet = asyncio.run(store.queries.wallet(wallet_id))
+    wallet = run(store.queries.wallet(wallet_id))
     assert wallet is not None
     return wallet.balance

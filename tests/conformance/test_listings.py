@@ -1,7 +1,5 @@
 """Listings of a store, whichever store it is: order, bounds, and walks while writes go on."""
 
-import asyncio
-from collections.abc import Coroutine
 from typing import TypeVar
 
 from hypothesis import HealthCheck, given, settings
@@ -11,14 +9,9 @@ from monedero.ledger.events import Recorded
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.store import NEWEST, Store
-from tests.support import accepted, debit, deposit, new_wallet, opening, registration
+from tests.support import accepted, debit, deposit, new_wallet, opening, registration, run
 
 Answer = TypeVar("Answer")
-
-
-def run(query: Coroutine[object, object, Answer]) -> Answer:
-    """Run one query."""
-    return asyncio.run(query)
 
 
 def page(store: Store, wallet: WalletId, before: int = NEWEST, limit: int = 100) -> list[Recorded]:

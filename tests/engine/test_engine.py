@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,8 @@ from monedero.ledger.commands import Command
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
-from monedero.storage.store import Batch, Queries, Snapshot, Store, StoreError, Transaction
-from tests.support import deposit, new_wallet
+from monedero.storage.store import Batch, Overhaul, Queries, Snapshot, Store, StoreError, Transaction
+from tests.support import deposit, new_wallet, run
 
 LIMIT_SECONDS = 10
 
@@ -45,11 +44,14 @@ class HeldStore:
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         return self._store.snapshot()
 
-    def replace_wallets(self, wallets: Iterable[Any]) -> None:
-        self._store.replace_wallets(wallets)
+    async def queries_at(self, position: int) -> Queries | None:
+        return await self._store.queries_at(position)
 
-    def close(self) -> None:
-        self._store.close()
+    def overhaul(self) -> AbstractContextManager[Overhaul]:
+        return self._store.overhaul()
+
+    async def close(self) -> None:
+        await self._store.close()
 
 
 class Counted:
@@ -61,9 +63,9 @@ class Counted:
         self.load = transaction.load
         self.head = transaction.head
 
-    async def append(self, batch: Batch) -> None:
+    def append(self, batch: Batch) -> None:
         self._batches.append(len(batch.rows))
-        await self._append(batch)
+        self._append(batch)
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_what_queues_up_during_a_commit_is_the_next_batch(held: HeldStore, walle
         await engine.drain()
         return [answer for answer in answers if isinstance(answer, Recorded)]
 
-    positions = [recorded.position for recorded in asyncio.run(scenario())]
+    positions = [recorded.position for recorded in run(scenario())]
     assert held.batches == [1, 4, 4, 2]
     assert positions == list(range(positions[0], positions[0] + 11))
 
@@ -122,7 +124,7 @@ def test_a_full_queue_refuses_and_queues_nothing(held: HeldStore, wallet: Wallet
         await engine.drain()
         return answers
 
-    kinds = [type(answer) for answer in asyncio.run(scenario())]
+    kinds = [type(answer) for answer in run(scenario())]
     assert kinds == [Recorded] * 4 + [QueueFullError] * 2
     assert held.batches == [1, 3]
 
@@ -141,7 +143,7 @@ def test_a_client_that_goes_away_cancels_nothing(held: HeldStore, wallet: Wallet
         held.gate.set()
         await engine.drain()
 
-    asyncio.run(scenario())
+    run(scenario())
     assert sum(held.batches) == 3
 
 
@@ -161,7 +163,7 @@ def test_draining_finishes_what_was_taken_and_takes_no_more(held: HeldStore, wal
         await draining
         return answers
 
-    kinds = [type(answer) for answer in asyncio.run(scenario())]
+    kinds = [type(answer) for answer in run(scenario())]
     assert kinds == [Recorded] * 5 + [EngineStoppedError]
 
 
@@ -180,7 +182,7 @@ def test_a_drain_that_nobody_waits_for_still_finishes(held: HeldStore, wallet: W
         held.gate.set()
         return await asyncio.wait_for(taken, LIMIT_SECONDS)
 
-    assert isinstance(asyncio.run(scenario()), Recorded)
+    assert isinstance(run(scenario()), Recorded)
 
 
 def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldStore, wallet: WalletId) -> None:
@@ -200,8 +202,8 @@ def test_one_command_that_upsets_the_batch_fails_alone(store: Store, held: HeldS
         await engine.drain()
         return answers
 
-    kinds = [type(answer) for answer in asyncio.run(scenario())]
+    kinds = [type(answer) for answer in run(scenario())]
     assert kinds == [Recorded, Recorded, UnicodeEncodeError, Recorded]
-    found = asyncio.run(store.queries.wallet(wallet))
+    found = run(store.queries.wallet(wallet))
     assert found is not None
     assert found.balance == 3

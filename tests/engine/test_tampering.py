@@ -16,7 +16,7 @@ from monedero.engine.verify import verify
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.sqlite import SqliteStore, migrate, snapshot
 from monedero.storage.store import StoreUnavailableError
-from tests.support import accepted, debit, deposit, new_wallet
+from tests.support import accepted, debit, deposit, new_wallet, run
 
 EVENTS = 12
 TABLES = ("events", "head", "owners", "wallets")
@@ -32,7 +32,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     business = new_wallet(store, OwnerKind.BUSINESS)
     accepted(store, deposit(customer, 100), deposit(other, 100), debit(business, customer, 30))
     accepted(store, debit(business, other, 70), debit(business, other, 500), deposit(customer, 1, None))
-    store.close()
+    run(store.close())
     check(path)
     return path
 
@@ -201,7 +201,7 @@ def test_rebuild_mends_the_projection(copy: Path) -> None:
     spoil(copy, "UPDATE wallets SET balance = 7, version = 0", "DELETE FROM wallets WHERE kind = 'business'")
     store = SqliteStore(copy)
     assert rebuild(store) == 3
-    store.close()
+    run(store.close())
 
     check(copy)
     assert [cell for cell in cells(copy) if cell[0] == "wallets"] == wallets
@@ -221,6 +221,6 @@ def test_rebuild_refuses_an_altered_log(copy: Path, change: str, named: str) -> 
     store = SqliteStore(copy)
     with pytest.raises(DiscrepancyError, match=named):
         rebuild(store)
-    store.close()
+    run(store.close())
 
     assert [cell for cell in cells(copy) if cell[0] == "wallets"] == wallets

@@ -19,7 +19,7 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.storage.sqlite import SqliteStore
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS
 from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
-from tests.support import accepted, commit, deposit, new_wallet
+from tests.support import accepted, commit, deposit, new_wallet, run
 
 
 class FaultyFile(apsw.VFSFile):
@@ -66,12 +66,12 @@ def store(database: Path, disk: FaultyDisk) -> Iterator[SqliteStore]:
     opened = SqliteStore(database, vfs=disk.name)
     yield opened
     disk.syncs_fail = disk.is_full = False
-    opened.close()
+    run(opened.close())
 
 
 def balance(store: SqliteStore, wallet: WalletId) -> int:
     """Return a balance in units."""
-    found = asyncio.run(store.queries.wallet(wallet))
+    found = run(store.queries.wallet(wallet))
     assert found is not None
     return found.balance
 
@@ -118,7 +118,7 @@ def test_after_a_failed_sync_the_engine_stops(store: SqliteStore, disk: FaultyDi
         await engine.drain()
         return [before, *during, *after]
 
-    before, *during, after = asyncio.run(scenario())
+    before, *during, after = run(scenario())
     assert isinstance(before, Recorded)
     assert {type(each) for each in during} == {CommitUnknownError, EngineStoppedError}
     assert isinstance(after, EngineStoppedError)
@@ -133,7 +133,7 @@ def test_a_broken_ledger_opens_whole_again(store: SqliteStore, disk: FaultyDisk,
     with pytest.raises(StoreBrokenError):
         commit(store, [deposit(wallet, 10)])
     disk.syncs_fail = False
-    store.close()
+    run(store.close())
     again = SqliteStore(database)
     recovered = balance(again, wallet)
     accepted(again, deposit(wallet, 100))
@@ -142,7 +142,7 @@ def test_a_broken_ledger_opens_whole_again(store: SqliteStore, disk: FaultyDisk,
     assert balance(again, wallet) == recovered + 100
     with again.snapshot() as snapshot:
         verify(snapshot)
-    again.close()
+    run(again.close())
 
 
 class FailingCommit:
@@ -223,7 +223,7 @@ def test_listings_outlive_errors_of_reading(store: SqliteStore) -> None:
         assert found is not None
         return len(found.transactions)
 
-    assert asyncio.run(scenario()) == 1
+    assert run(scenario()) == 1
 
 
 def test_another_program_that_opens_the_file_harms_nothing(store: SqliteStore, database: Path) -> None:

@@ -65,7 +65,7 @@ class LedgerMachine(RuleBasedStateMachine):
         before = self.stored_wallets()
         rebuild(self.store)
         assert self.stored_wallets() == before
-        self.store.close()
+        self.loop.run(self.store.close())
         self.loop.close()
         shutil.rmtree(self.folder)
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from monedero.api.http import Request, Response, json_response
-from monedero.api.owners import open_wallet, owner_in_path, register
+from monedero.api.owners import open_wallet, register, show_owner
 from monedero.api.schemas import (
     NewBusiness,
     NewBusinessWallet,
@@ -12,7 +12,7 @@ from monedero.api.schemas import (
     business_body,
     wallet_body,
 )
-from monedero.api.services import Services, denied, id_or_unknown, known
+from monedero.api.services import Services, denied, id_or_unknown
 from monedero.api.wallets import list_transactions, movement_response, show_wallet
 from monedero.ledger.commands import Debit
 from monedero.ledger.errors import DENIALS, UnknownWallet
@@ -30,13 +30,12 @@ async def sign_up(services: Services, request: Request) -> Response:
     body = await request.json(_new_business)
     profile = Profile(body.name, None, body.email, body.phone)
     owner, headers = await register(services, OwnerKind.BUSINESS, profile, "/businesses")
-    return json_response(201, business_body(owner), *headers)
+    return json_response(201, business_body(owner.id, profile, owner.at), *headers)
 
 
 async def show(services: Services, request: Request) -> Response:
     """Return what signing up answered."""
-    owner_id, unknown = owner_in_path(request, OwnerKind.BUSINESS)
-    return json_response(200, business_body(known(await services.queries.owner(OwnerKind.BUSINESS, owner_id), unknown)))
+    return json_response(200, business_body(*await show_owner(services, request, OwnerKind.BUSINESS)))
 
 
 async def open_business_wallet(services: Services, request: Request) -> Response:
@@ -48,7 +47,7 @@ async def open_business_wallet(services: Services, request: Request) -> Response
 
 async def show_business_wallet(services: Services, request: Request) -> Response:
     """Return a business's wallet. A body is accepted and has no meaning."""
-    return json_response(200, wallet_body(await show_wallet(services, request.ids[0], OwnerKind.BUSINESS)))
+    return json_response(200, wallet_body(await show_wallet(services, request, OwnerKind.BUSINESS)))
 
 
 async def business_wallet_transactions(services: Services, request: Request) -> Response:

@@ -3,7 +3,7 @@
 import msgspec
 
 from monedero.api.http import Request, Response, json_response
-from monedero.api.owners import owner_in_path, register
+from monedero.api.owners import owner_in_path, register, show_owner
 from monedero.api.paging import link, page
 from monedero.api.schemas import (
     CustomerTransactionsBody,
@@ -25,23 +25,21 @@ async def sign_up(services: Services, request: Request) -> Response:
     body = await request.json(_new_customer)
     profile = Profile(body.name, body.last_name, body.email, body.phone)
     owner, headers = await register(services, OwnerKind.CUSTOMER, profile, "/customers")
-    return json_response(201, customer_body(owner), *headers)
+    return json_response(201, customer_body(owner.id, profile), *headers)
 
 
 async def show(services: Services, request: Request) -> Response:
     """Return what signing up answered."""
-    owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
-    return json_response(200, customer_body(known(await services.queries.owner(OwnerKind.CUSTOMER, owner_id), unknown)))
+    owner_id, profile, _ = await show_owner(services, request, OwnerKind.CUSTOMER)
+    return json_response(200, customer_body(owner_id, profile))
 
 
 async def wallets(services: Services, request: Request) -> Response:
     """List a customer's wallets, last changed first."""
     owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
     asked = page(request, f"/customers/{owner_id}/wallets")
-    found = known(
-        await services.queries.wallets(OwnerKind.CUSTOMER, owner_id, asked.before, asked.fetch),
-        unknown,
-    )
+    queries = await services.reading(request)
+    found = known(await queries.wallets(OwnerKind.CUSTOMER, owner_id, asked.before, asked.fetch), unknown)
     shown = found[: asked.limit]
     following = asked.next(shown[-1].position) if len(found) > asked.limit else msgspec.UNSET
     return json_response(200, WalletsBody([wallet_body(wallet) for wallet in shown], following), *link(following))
@@ -51,10 +49,8 @@ async def transactions(services: Services, request: Request) -> Response:
     """List a customer's transactions over all wallets, newest first; a wallet without any shows where it was opened."""
     owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
     asked = page(request, f"/customers/{owner_id}/transactions")
-    found = known(
-        await services.queries.owner_transactions(OwnerKind.CUSTOMER, owner_id, asked.before, asked.limit),
-        unknown,
-    )
+    queries = await services.reading(request)
+    found = known(await queries.owner_transactions(OwnerKind.CUSTOMER, owner_id, asked.before, asked.limit), unknown)
     following = asked.next(found.last) if found.more else msgspec.UNSET
     body = CustomerTransactionsBody(
         [

@@ -12,6 +12,7 @@ from monedero.api.http import ClientGoneError, Limits, Receive, Request, Respons
 from monedero.api.routes import Handler, Operation
 from monedero.api.services import Services
 from monedero.engine.engine import EngineStoppedError
+from monedero.storage.store import StoreUnavailableError
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -62,6 +63,9 @@ class Dispatcher:
                 response = await handler(self._services, Request(scope, receive, ids, self._limits))
         except Problem as problem:
             response = problem_response(problem, scope)
+        except StoreUnavailableError as error:
+            _logger.warning("%s %r cannot be answered: %s", scope["method"], scope["path"], error)
+            response = problem_response(unavailable(error), scope)
         except ClientGoneError:
             return
         except asyncio.CancelledError:

@@ -19,7 +19,7 @@ from monedero.ledger.errors import (
     UnknownTransaction,
     UnknownWallet,
 )
-from monedero.storage.store import NotStoredError
+from monedero.storage.store import NotStoredError, StoreUnavailableError
 
 REFUSALS: dict[type[Refusal], int] = {
     UnknownOwner: 404,
@@ -96,8 +96,10 @@ def refused(refusal: Refusal) -> Problem:
     return Problem(REFUSALS[type(refusal)], refusal.sentence, refusal.code)
 
 
-def unavailable(error: QueueFullError | EngineStoppedError | NotStoredError) -> Problem:
+def unavailable(error: QueueFullError | EngineStoppedError | NotStoredError | StoreUnavailableError) -> Problem:
     """Return the answer when nothing was recorded and trying again is safe."""
+    if isinstance(error, StoreUnavailableError):
+        return Problem(503, "The ledger cannot be read now", "unreadable", headers=(RETRY_AFTER,))
     if isinstance(error, QueueFullError):
         return Problem(503, "Too many commands are waiting; try again shortly", "queue_full", headers=(RETRY_AFTER,))
     if isinstance(error, EngineStoppedError):
@@ -140,6 +142,6 @@ EVERYWHERE = {
     421: "The Host header names a host that this server is not",
     431: "The request line and headers are too large",
     500: "The server met an error of its own",
-    503: "Not now: too much is waiting, the disk is full, or the server is stopping",
+    503: "Not now: too much is waiting, the ledger cannot be reached or written, or the server is stopping",
 }
 """What any operation may answer besides its own."""

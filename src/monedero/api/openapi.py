@@ -12,6 +12,7 @@ from monedero import __version__
 from monedero.api.errors import EVERYWHERE, ProblemDocument
 from monedero.api.http import Limits
 from monedero.api.routes import Operation
+from monedero.storage.store import NEWEST
 
 Json = dict[str, Any]
 
@@ -20,11 +21,19 @@ _PROBLEM = {"$ref": _REFERENCE.format(name="ProblemDocument")}
 _REASONS = {
     404: "There is no such thing",
     409: "The rules of the ledger refuse it; a denied debit is recorded all the same",
+    410: "The personal data is not kept here",
+    412: "The log has not reached the position that the request asks for",
     413: "The body is too large",
     415: "The body is not JSON by its content-type",
 }
 _BEFORE_THE_APPLICATION = {408, 431}
 """Answered by the connection, which reads no headers and so knows no other form."""
+_MIN_POSITION = {
+    "name": "Ledger-Min-Position",
+    "in": "header",
+    "description": "Answer from a state of the ledger that shows this position: what `Ledger-Position` said of a write",
+    "schema": {"type": "integer", "minimum": 0, "maximum": NEWEST},
+}
 _RECORDED_HEADERS = {
     "Location": {"description": "Where what was recorded is found", "schema": {"type": "string"}},
     "Ledger-Position": {"description": "Its position in the log", "schema": {"type": "integer", "minimum": 0}},
@@ -79,6 +88,8 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
         ],
         "responses": _responses(operation, examples),
     }
+    if operation.method == "GET":
+        described["parameters"].append(_MIN_POSITION)
     if operation.paged:
         described["parameters"] += _page_parameters(limits)
     if operation.body:
@@ -104,7 +115,7 @@ def _page_parameters(limits: Limits) -> list[Json]:
 
 def _responses(operation: Operation, examples: list[Json]) -> Json:
     refused = dict.fromkeys(operation.refusals, "")
-    own = {**refused, **({413: "", 415: ""} if operation.body else {})}
+    own = {**refused, **({413: "", 415: ""} if operation.body else {412: ""})}
     problems = {**EVERYWHERE, **{status: _REASONS[status] for status in own}}
     answers: Json = {str(operation.status): _success(operation, examples)}
     for status in sorted(problems):

@@ -43,7 +43,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/customers/{customer_id}", "Get customer", customers.show,
-        200, schemas.CustomerBody, refusals=(404,),
+        200, schemas.CustomerBody, refusals=(404, 410),
     ),
     Operation(
         "GET", "/customers/{customer_id}/wallets", "Get all wallets of a customer", customers.wallets,
@@ -75,7 +75,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/businesses/{business_id}", "Get business", businesses.show,
-        200, schemas.BusinessBody, refusals=(404,),
+        200, schemas.BusinessBody, refusals=(404, 410),
     ),
     Operation(
         "POST", "/businesses/wallets", "Create business wallet", businesses.open_business_wallet,

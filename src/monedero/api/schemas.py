@@ -10,10 +10,10 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from monedero.api.errors import Problem, invalid_value, malformed_json
 from monedero.ledger.errors import DENIALS
 from monedero.ledger.events import DebitDenied, DepositAccepted, Movement, Recorded
+from monedero.ledger.ids import OwnerId
 from monedero.ledger.money import AmountError, NotPositiveError, Units, parse_amount, render_amount
-from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.ledger.state import Wallet
-from monedero.storage.store import StoredOwner
 
 _NO_NUL = r"^[^\u0000]*(?![\s\S])"
 _ADDRESS_PART = r"[^\s@\"(),:;<>\[\\\]\u0000-\u001f\u007f]"
@@ -232,16 +232,15 @@ def _second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def customer_body(owner: StoredOwner) -> CustomerBody:
+def customer_body(owner_id: OwnerId, profile: Profile) -> CustomerBody:
     """Show a customer."""
-    profile = owner.profile
-    return CustomerBody(owner.id, profile.name, profile.last_name or "", profile.email, profile.phone)
+    return CustomerBody(owner_id, profile.name, profile.last_name or "", profile.email, profile.phone)
 
 
-def business_body(owner: StoredOwner) -> BusinessBody:
-    """Show a business."""
-    profile, created_at = owner.profile, timestamp(owner.created_at)
-    return BusinessBody(owner.id, profile.name, profile.email, profile.phone, created_at, created_at)
+def business_body(owner_id: OwnerId, profile: Profile, created: int) -> BusinessBody:
+    """Show a business that signed up at `created`, in microseconds since 1970."""
+    created_at = timestamp(created)
+    return BusinessBody(owner_id, profile.name, profile.email, profile.phone, created_at, created_at)
 
 
 def wallet_body(wallet: Wallet) -> WalletBody:

@@ -7,13 +7,15 @@ from typing import TypeVar
 import msgspec
 
 from monedero.api.errors import Problem, outcome_unknown, refused, unavailable
+from monedero.api.http import Request
 from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
 from monedero.ledger.commands import Command
 from monedero.ledger.errors import Refusal
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import canonical_id
-from monedero.storage.store import CommitUnknownError, NotStoredError, Queries
+from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, Queries, Store
 
+MIN_POSITION = b"ledger-min-position"
 SALT_BYTES = 16
 
 Found = TypeVar("Found")
@@ -26,7 +28,7 @@ class Services(msgspec.Struct, frozen=True):
     """
 
     engine: Engine
-    queries: Queries
+    store: Store
     currency: str
     now: Callable[[], int]
     new_id: Callable[[], str]
@@ -44,6 +46,18 @@ class Services(msgspec.Struct, frozen=True):
         if isinstance(outcome, Refusal):
             raise refused(outcome)
         return outcome
+
+    async def reading(self, request: Request) -> Queries:
+        """Return the read side for a request: one that shows the position it asks for, if it asks. Raises Problem."""
+        wanted = request.header(MIN_POSITION)
+        if wanted is None:
+            return self.store.queries
+        if not wanted.isdigit() or int(wanted) > NEWEST:
+            raise Problem(400, "Ledger-Min-Position must be a position in the log, such as 42", "invalid_position")
+        queries = await self.store.queries_at(int(wanted))
+        if queries is None:
+            raise Problem(412, f"The log has no position {int(wanted)} yet", "position_not_reached")
+        return queries
 
 
 def known(found: Found | None, refusal: Refusal) -> Found:

@@ -12,7 +12,7 @@ from monedero.ledger.ids import TransactionId
 async def show(services: Services, request: Request) -> Response:
     """Return everything about a deposit or a debit, accepted or denied."""
     unknown = UnknownTransaction(TransactionId(request.ids[0]))
-    recorded = known(await services.queries.event(id_or_unknown(request.ids[0], unknown)), unknown)
+    recorded = known(await (await services.reading(request)).event(id_or_unknown(request.ids[0], unknown)), unknown)
     movement = recorded.event
     if not isinstance(movement, Movement):
         raise refused(unknown)

@@ -37,13 +37,13 @@ async def open_customer_wallet(services: Services, request: Request) -> Response
 
 async def show_customer_wallet(services: Services, request: Request) -> Response:
     """Return a customer's wallet."""
-    wallet = await show_wallet(services, request.ids[0], OwnerKind.CUSTOMER)
+    wallet = await show_wallet(services, request, OwnerKind.CUSTOMER)
     return json_response(200, CustomerWalletBody(wallet.id, amount_out(wallet.balance)))
 
 
 async def show_any_wallet(services: Services, request: Request) -> Response:
     """Return everything about a wallet of either kind."""
-    return json_response(200, wallet_detail_body(await show_wallet(services, request.ids[0])))
+    return json_response(200, wallet_detail_body(await show_wallet(services, request)))
 
 
 async def deposit(services: Services, request: Request) -> Response:
@@ -67,10 +67,12 @@ async def customer_wallet_transactions(services: Services, request: Request) -> 
     return await list_transactions(services, request, OwnerKind.CUSTOMER, "/customers/wallets")
 
 
-async def show_wallet(services: Services, text: str, kind: OwnerKind | None = None) -> Wallet:
-    """Return the wallet whose id a client wrote; one of another kind is unknown."""
-    unknown = UnknownWallet(WalletId(text))
-    wallet = known(await services.queries.wallet(WalletId(id_or_unknown(text, unknown))), unknown)
+async def show_wallet(services: Services, request: Request, kind: OwnerKind | None = None) -> Wallet:
+    """Return the wallet that a path names; one of another kind is unknown."""
+    unknown = UnknownWallet(WalletId(request.ids[0]))
+    wallet_id = WalletId(id_or_unknown(request.ids[0], unknown))
+    queries = await services.reading(request)
+    wallet = known(await queries.wallet(wallet_id), unknown)
     return known(wallet if kind in (None, wallet.owner_kind) else None, unknown)
 
 
@@ -79,9 +81,8 @@ async def list_transactions(services: Services, request: Request, kind: OwnerKin
     unknown = UnknownWallet(WalletId(request.ids[0]))
     wallet_id = WalletId(id_or_unknown(request.ids[0], unknown))
     asked = page(request, f"{path}/{wallet_id}/transactions")
-    found = known(
-        await services.queries.wallet_transactions(kind, wallet_id, asked.before, asked.fetch), unknown
-    ).transactions
+    queries = await services.reading(request)
+    found = known(await queries.wallet_transactions(kind, wallet_id, asked.before, asked.fetch), unknown).transactions
     shown = found[: asked.limit]
     following = asked.next(shown[-1].position) if len(found) > asked.limit else msgspec.UNSET
     return json_response(200, TransactionsBody(transaction_bodies(shown, kind), following), *link(following))

@@ -28,7 +28,7 @@ def export(database_url: str | None, output: Path | None) -> None:
     """
     settings = settings_of(database_url)
     ledger = database_path(settings)
-    if output and output.resolve().name.startswith(ledger.name) and output.resolve().parent == ledger.parent:
+    if output and ledger and output.resolve().name.startswith(ledger.name) and output.resolve().parent == ledger.parent:
         raise SettingsError(f"{output} is the ledger, or a file beside it that belongs to it: name another one")
     with open_snapshot(settings) as snapshot, progress("exporting", snapshot.head().size) as step:
         if output is None:

@@ -2,7 +2,7 @@
 
 import click
 
-from monedero.bootstrap import database_path, migrate_store
+from monedero.bootstrap import ledger_name, migrate_store
 from monedero.cli.common import database_option, one_sentence, settings_of
 
 
@@ -20,4 +20,4 @@ def migrate(database_url: str | None) -> None:
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
-        click.echo(f"{database_path(settings)} is up to date")
+        click.echo(f"{ledger_name(settings)} is up to date")

@@ -1,5 +1,7 @@
 """The command `monedero rebuild`."""
 
+import asyncio
+
 import click
 
 from monedero.bootstrap import open_store
@@ -28,4 +30,4 @@ def rebuild(database_url: str | None) -> None:
     except DiscrepancyError as error:
         altered(error)
     finally:
-        store.close()
+        asyncio.run(store.close())

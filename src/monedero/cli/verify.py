@@ -2,7 +2,7 @@
 
 import click
 
-from monedero.bootstrap import database_path, open_snapshot
+from monedero.bootstrap import ledger_name, open_snapshot
 from monedero.cli.common import altered, database_option, one_sentence, progress, settings_of
 from monedero.engine.replay import DiscrepancyError
 from monedero.engine.verify import verify as audit
@@ -28,7 +28,7 @@ def verify(database_url: str | None) -> None:
             altered(error)
             return
     total = render_amount(found.deposited)
-    click.echo(f"{database_path(settings)} verifies:")
+    click.echo(f"{ledger_name(settings)} verifies:")
     click.echo(f"  {found.events:>12,} events without a gap, each with its link in the chain")
     click.echo(f"  {found.transactions:>12,} accepted transactions, replayed")
     click.echo(

@@ -10,9 +10,9 @@ def rebuild(store: Store, progress: Progress = ignore_progress) -> int:
     Raises DiscrepancyError, with nothing changed, when the log itself is not whole.
     """
     replay = Replay()
-    with store.snapshot() as snapshot:
-        replay.run(snapshot.rows(), progress)
-        replay.expect(snapshot.head())
-    wallets = sorted(replay.state.wallets.values(), key=lambda wallet: wallet.number)
-    store.replace_wallets(wallets)
+    with store.overhaul() as ledger:
+        replay.run(ledger.rows(), progress)
+        replay.expect(ledger.head())
+        wallets = sorted(replay.state.wallets.values(), key=lambda wallet: wallet.number)
+        ledger.replace_wallets(wallets)
     return len(wallets)

@@ -31,6 +31,14 @@ class Profile(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return self.email.casefold()
 
 
+class PersonalData(msgspec.Struct, frozen=True):
+    """What is stored of an owner beside the log: `email_key` keeps an e-mail unique, `salt` seals the profile."""
+
+    profile: Profile
+    email_key: str
+    salt: bytes
+
+
 def profile_digest(profile: Profile, salt: bytes) -> str:
     """Return the SHA-256, in hex, of the salt followed by the profile as a JSON array."""
     return sha256(salt + msgspec.json.encode(profile)).hexdigest()

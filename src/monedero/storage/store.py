@@ -3,6 +3,7 @@
 StoreError
 ├── StoreUnavailableError   it cannot be opened as asked: in use, not migrated, too new, unreachable
 ├── NotStoredError          the transaction is certainly rolled back
+│   └── TransientError      rolled back by what may be over already: worth deciding and committing again
 ├── CommitUnknownError      COMMIT failed: whether the batch is stored has to be looked up
 └── StoreBrokenError        the disk failed under it: nothing more may be written by this process
 """
@@ -13,11 +14,10 @@ from typing import Protocol
 
 import msgspec
 
-from monedero.ledger.commands import RegisterOwner
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.merkle import Head
-from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.profiles import OwnerKind, PersonalData
 from monedero.ledger.state import State, Touched, Wallet
 
 NEWEST = 2**63 - 1
@@ -29,11 +29,15 @@ class StoreError(Exception):
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot be opened as asked."""
+    """The store cannot be opened, or read, as asked."""
 
 
 class NotStoredError(StoreError):
     """The transaction is rolled back: nothing of it is, or ever will be, stored."""
+
+
+class TransientError(NotStoredError):
+    """The transaction is rolled back because of another one, or because the connection was lost."""
 
 
 class CommitUnknownError(StoreError):
@@ -55,26 +59,37 @@ class EventRow(msgspec.Struct, frozen=True, gc=False):
     link: bytes
 
 
+class StoredOwner(msgspec.Struct, frozen=True):
+    """A customer or business with the personal data that the log does not hold, if it is kept here.
+
+    `number` is the position of the event that registered the owner.
+    """
+
+    id: OwnerId
+    number: int
+    kind: OwnerKind
+    created_at: int
+    personal: PersonalData | None
+
+
 class Batch(msgspec.Struct):
     """What one transaction writes: the log's new rows, the head over them, and the rows that follow."""
 
     rows: list[EventRow]
     head: Head
     wallets: list[Wallet]
-    registrations: list[tuple[int, RegisterOwner]]
-    """Each with the position of its event, which becomes the owner's number."""
+    owners: list[StoredOwner]
 
+    @property
+    def opened(self) -> list[Wallet]:
+        """The wallets that did not exist before the batch."""
+        return [wallet for wallet in self.wallets if wallet.number >= self.rows[0].position]
 
-class StoredOwner(msgspec.Struct, frozen=True):
-    """A customer or business with the personal data that the log does not hold."""
-
-    id: OwnerId
-    number: int
-    kind: OwnerKind
-    profile: Profile
-    email_key: str
-    salt: bytes
-    created_at: int
+    @property
+    def moved(self) -> list[Wallet]:
+        """The wallets that existed, in the order of their numbers."""
+        first = self.rows[0].position
+        return sorted((wallet for wallet in self.wallets if wallet.number < first), key=lambda wallet: wallet.number)
 
 
 class WalletTransactions(msgspec.Struct, frozen=True):
@@ -96,20 +111,26 @@ class OwnerPage(msgspec.Struct, frozen=True):
 
 
 class Transaction(Protocol):
-    """The write side of one batch: what it reads stays as it is until the batch is committed."""
+    """The write side of one batch: what it reads stays as it is until the batch is committed.
+
+    Every method raises NotStoredError and StoreBrokenError.
+    """
 
     async def load(self, touched: Touched) -> State:
-        """Lock, in sorted order, and load what exists of `touched`. Raises NotStoredError, StoreBrokenError."""
+        """Lock, in sorted order, and load what exists of `touched`."""
 
     async def head(self) -> Head:
-        """Lock and return the head of the log. Raises NotStoredError, StoreBrokenError."""
+        """Lock and return the head of the log, after what was loaded."""
 
-    async def append(self, batch: Batch) -> None:
-        """Write the batch, at the latest when it is committed. Raises NotStoredError, StoreBrokenError."""
+    def append(self, batch: Batch) -> None:
+        """Have the batch written when the transaction ends. At most once."""
 
 
 class Queries(Protocol):
-    """The read side. Every method answers from committed data and never waits for the writer."""
+    """The read side. Every method answers from committed data and never waits for the writer.
+
+    Raises StoreUnavailableError where the data is away at the moment.
+    """
 
     async def owner(self, kind: OwnerKind, owner_id: OwnerId) -> StoredOwner | None:
         """Return an owner of that kind."""
@@ -151,12 +172,25 @@ class Snapshot(Protocol):
         """Return what is wrong with the database itself, its files, tables and indexes, or None."""
 
 
+class Overhaul(Snapshot, Protocol):
+    """The whole ledger while nobody else can write it."""
+
+    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
+        """Drop the projection and write it anew. Raises NotStoredError: they do not fit the owners."""
+
+
 class Store(Protocol):
-    """A store, opened by one process. At most one transaction is open at a time."""
+    """A store, as one process opens it. That process has at most one transaction open at a time."""
 
     @property
     def queries(self) -> Queries:
-        """The read side."""
+        """The read side, as fresh as it is configured to be."""
+
+    async def queries_at(self, position: int) -> Queries | None:
+        """Return a read side that shows the event at `position`; None: the log is not that long.
+
+        Raises StoreUnavailableError.
+        """
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that commits at the end of the block and rolls back on an exception.
@@ -170,8 +204,8 @@ class Store(Protocol):
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Open a consistent view. Raises StoreUnavailableError."""
 
-    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
-        """Drop the projection and write it anew, in one transaction. Raises StoreError."""
+    def overhaul(self) -> AbstractContextManager[Overhaul]:
+        """Keep all writers out and open one transaction, which commits at the end of the block. Raises StoreError."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give everything back. Safe to call twice."""

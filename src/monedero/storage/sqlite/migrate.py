@@ -33,6 +33,8 @@ def pending(path: Path) -> list[str]:
     connection = open_reader(path)
     try:
         return _pending(connection, path)
+    except apsw.Error as error:
+        raise StoreUnavailableError(f"The file {path} cannot be read as a ledger: {error}") from None
     finally:
         connection.close()
 

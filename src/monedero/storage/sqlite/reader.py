@@ -24,7 +24,7 @@ from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import open_reader
 from monedero.storage.sqlite.hot import HotWallets
-from monedero.storage.sqlite.migrate import expected_schema
+from monedero.storage.sqlite.migrate import expected_schema, require_migrated
 from monedero.storage.sqlite.rows import Row, id_bytes, to_event_row, to_owner, to_recorded, to_wallet
 from monedero.storage.store import (
     NEWEST,
@@ -156,7 +156,8 @@ class FileSnapshot:
 
 @contextmanager
 def snapshot(path: Path) -> Iterator[FileSnapshot]:
-    """Open the file at one moment; other processes may go on writing."""
+    """Open the file at one moment; other processes may go on writing. Raises StoreUnavailableError."""
+    require_migrated(path)
     connection = open_reader(path)
     try:
         with connection:

@@ -5,11 +5,14 @@ from typing import Any
 from monedero.ledger.events import Recorded, decode
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.money import Units
-from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
 from monedero.ledger.state import Wallet
 from monedero.storage.store import EventRow, StoredOwner
 
 Row = tuple[Any, ...]
+
+NOTHING_KEPT: Row = (None,) * 6
+"""The columns of personal data, from the name to the salt, where there is none."""
 
 
 def id_bytes(canonical: str) -> bytes:
@@ -51,8 +54,18 @@ def from_wallet(wallet: Wallet) -> Row:
 def to_owner(row: Row) -> StoredOwner:
     """Read an owner's columns, in the order of OWNER_BY_ID."""
     owner_id, number, kind, name, last_name, email, phone, email_key, salt, created_at = row
-    profile = Profile(name, last_name, email, phone)
-    return StoredOwner(OwnerId(id_text(owner_id)), number, OwnerKind(kind), profile, email_key, salt, created_at)
+    kept = (name, last_name, email, phone, email_key, salt)
+    personal = None if kept == NOTHING_KEPT else PersonalData(Profile(name, last_name, email, phone), email_key, salt)
+    return StoredOwner(OwnerId(id_text(owner_id)), number, OwnerKind(kind), created_at, personal)
+
+
+def from_owner(owner: StoredOwner) -> Row:
+    """Return an owner's columns, in the order of INSERT_OWNER."""
+    personal, kept = owner.personal, NOTHING_KEPT
+    if personal is not None:
+        profile = personal.profile
+        kept = (profile.name, profile.last_name, profile.email, profile.phone, personal.email_key, personal.salt)
+    return owner.number, id_bytes(owner.id), owner.kind, *kept, owner.created_at
 
 
 def to_recorded(row: Row) -> Recorded:

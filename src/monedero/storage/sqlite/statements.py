@@ -21,7 +21,7 @@ INSERT_WALLET = """
     VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?)
 """
 INSERT_OWNER = """
-    INSERT INTO owners (number, id, kind, name, last_name, email, email_key, phone, salt, created_at)
+    INSERT INTO owners (number, id, kind, name, last_name, email, phone, email_key, salt, created_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 DROP_WALLETS = "DELETE FROM wallets"

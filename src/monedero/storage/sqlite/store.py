@@ -7,12 +7,11 @@ from pathlib import Path
 
 import apsw
 
-from monedero.ledger.state import Wallet
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS, FileLock, open_writer
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import require_migrated
 from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot
-from monedero.storage.sqlite.writer import Writer
+from monedero.storage.sqlite.writer import FileOverhaul, Writer
 
 CHECKPOINT_INTERVAL_SECONDS = 0.2
 WAL_LIMIT_PAGES = 32_768
@@ -55,11 +54,15 @@ class SqliteStore:
         """See Store.snapshot."""
         return snapshot(self._path)
 
-    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
-        """See Store.replace_wallets."""
-        self._writer.replace_wallets(wallets)
+    async def queries_at(self, position: int) -> Reader | None:
+        """See Store.queries_at. What is committed here is seen here."""
+        return self.queries if position < await self._writer.size() else None
 
-    def close(self) -> None:
+    def overhaul(self) -> AbstractContextManager[FileOverhaul]:
+        """See Store.overhaul."""
+        return self._writer.overhaul()
+
+    async def close(self) -> None:
         """See Store.close."""
         if self._closing.is_set():
             return

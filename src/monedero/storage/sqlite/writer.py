@@ -15,14 +15,14 @@ from typing import TypeVar
 
 import apsw
 
-from monedero.ledger.commands import RegisterOwner
 from monedero.ledger.ids import OwnerId
 from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Owner, State, Touched, Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.hot import HotWallets
-from monedero.storage.sqlite.rows import Row, from_wallet, id_bytes, id_text, to_wallet
+from monedero.storage.sqlite.reader import FileSnapshot
+from monedero.storage.sqlite.rows import Row, from_owner, from_wallet, id_bytes, id_text, to_wallet
 from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, StoreBrokenError
 
 _BROKEN = (
@@ -84,7 +84,7 @@ class Writer:
             self._head = await self._on_thread(self._read_head)
         return self._head
 
-    async def append(self, batch: Batch) -> None:
+    def append(self, batch: Batch) -> None:
         """See Transaction.append."""
         self._batch = batch
 
@@ -92,21 +92,24 @@ class Writer:
         """See Store.stored."""
         return await self._on_thread(partial(self._stored, list(event_ids)))
 
-    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
-        """See Store.replace_wallets."""
+    @contextmanager
+    def overhaul(self) -> Iterator["FileOverhaul"]:
+        """See Store.overhaul."""
         with _failures_named():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute(statements.DROP_WALLETS)
-                self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+                yield FileOverhaul(self._connection)
                 self._connection.execute("COMMIT")
-            except apsw.ConstraintError as error:
-                self._rollback()
-                raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
             except BaseException:
                 self._rollback()
                 raise
         self._hot.clear()
+
+    async def size(self) -> int:
+        """Return how many events are committed."""
+        if self._head is None:
+            return (await self._on_thread(self._read_head)).size
+        return self._head.size
 
     def close(self) -> None:
         """Finish what the thread is doing and close the connection."""
@@ -167,6 +170,18 @@ class Writer:
             raise apsw.IOError("a transaction could not be rolled back")
 
 
+class FileOverhaul(FileSnapshot):
+    """The whole file inside the one write transaction."""
+
+    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
+        """See Overhaul.replace_wallets."""
+        try:
+            self._connection.execute(statements.DROP_WALLETS)
+            self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+        except apsw.ConstraintError as error:
+            raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
+
+
 @contextmanager
 def _failures_named() -> Iterator[None]:
     """Turn the database's errors into the port's."""
@@ -180,9 +195,6 @@ def _failures_named() -> Iterator[None]:
 
 def _steps(batch: Batch) -> list[Step]:
     """Return what a batch does to the file, made ready so that the thread only has to run it."""
-    first = batch.rows[0].position
-    opened = [wallet for wallet in batch.wallets if wallet.number >= first]
-    moved = sorted((wallet for wallet in batch.wallets if wallet.number < first), key=lambda wallet: wallet.number)
     head = batch.head
     return [
         *_at_once(
@@ -191,10 +203,10 @@ def _steps(batch: Batch) -> list[Step]:
         ),
         *_at_once(
             statements.move_wallets,
-            [(each.number, each.balance, each.version, each.modified_at, each.position) for each in moved],
+            [(each.number, each.balance, each.version, each.modified_at, each.position) for each in batch.moved],
         ),
-        *((statements.INSERT_OWNER, _from_registration(*each)) for each in batch.registrations),
-        *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in opened),
+        *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
+        *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
         (statements.MOVE_HEAD, (head.size, head.frontier, head.root, head.link)),
     ]
 
@@ -207,19 +219,3 @@ def _at_once(statement: Callable[[int], str], rows: Sequence[Row]) -> Iterator[S
         size = next(size for size in statements.ROWS_AT_ONCE if size >= len(some))
         empty = (None,) * (len(some[0]) * (size - len(some)))
         yield statement(size), (*chain.from_iterable(some), *empty)
-
-
-def _from_registration(position: int, command: RegisterOwner) -> Row:
-    profile = command.profile
-    return (
-        position,
-        id_bytes(command.id),
-        command.kind,
-        profile.name,
-        profile.last_name,
-        profile.email,
-        profile.email_key,
-        profile.phone,
-        command.salt,
-        command.at,
-    )

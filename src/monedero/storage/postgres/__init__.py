@@ -1,0 +1,8 @@
+"""The store for several processes and hosts: PostgreSQL 15 or later, with replicas if there are any."""
+
+from monedero.storage.postgres.connection import Limits, name_of
+from monedero.storage.postgres.migrate import migrate
+from monedero.storage.postgres.snapshot import snapshot
+from monedero.storage.postgres.store import PostgresStore
+
+__all__ = ["Limits", "PostgresStore", "migrate", "name_of", "snapshot"]

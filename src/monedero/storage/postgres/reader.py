@@ -1,0 +1,116 @@
+"""The read side: what the API shows, each query one round trip."""
+
+from typing import LiteralString
+
+import psycopg
+
+from monedero.ledger.events import Recorded, decode
+from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import Wallet
+from monedero.storage.postgres import statements
+from monedero.storage.postgres.pool import Ask, Connection
+from monedero.storage.postgres.rows import Row, to_owner, to_recorded, to_wallet
+from monedero.storage.store import NEWEST, OwnerPage, StoredOwner, WalletTransactions
+
+
+class Reader:
+    """Queries, each run where `ask` runs it."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def size(self) -> int:
+        """Return how many events the log has on this server. Raises StoreUnavailableError."""
+        (row,) = await self._ask(lambda connection: _rows(connection, statements.SIZE, ()))
+        return int(row[0])
+
+    async def owner(self, kind: OwnerKind, owner_id: OwnerId) -> StoredOwner | None:
+        """See Queries.owner."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.OWNER_BY_ID, (owner_id, kind)))
+        return to_owner(rows[0]) if rows else None
+
+    async def wallet(self, wallet_id: WalletId) -> Wallet | None:
+        """See Queries.wallet."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.WALLET_BY_ID, (wallet_id,)))
+        return to_wallet(rows[0]) if rows else None
+
+    async def event(self, event_id: str) -> Recorded | None:
+        """See Queries.event."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.EVENT_BY_ID, (event_id,)))
+        return to_recorded(rows[0]) if rows else None
+
+    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
+        """See Queries.wallets."""
+        return await self._ask(lambda connection: _wallets(connection, kind, owner_id, before, limit))
+
+    async def wallet_transactions(
+        self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
+    ) -> WalletTransactions | None:
+        """See Queries.wallet_transactions."""
+        return await self._ask(lambda connection: _wallet_transactions(connection, kind, wallet_id, before, limit))
+
+    async def owner_transactions(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> OwnerPage | None:
+        """See Queries.owner_transactions."""
+        return await self._ask(lambda connection: _owner_transactions(connection, kind, owner_id, before, limit))
+
+
+async def _send(
+    connection: Connection, statement: LiteralString, parameters: Row | dict[str, object]
+) -> psycopg.AsyncCursor[Row]:
+    return await connection.cursor(binary=True).execute(statement, parameters)
+
+
+async def _rows(connection: Connection, statement: LiteralString, parameters: Row) -> list[Row]:
+    return await (await _send(connection, statement, parameters)).fetchall()
+
+
+async def _wallets(
+    connection: Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
+) -> list[Wallet] | None:
+    async with connection.pipeline():
+        owner = await _send(connection, statements.OWNER_BY_ID, (owner_id, kind))
+        found = await _send(connection, statements.WALLETS_OF_OWNER, (owner_id, kind, before, limit))
+    if not await owner.fetchall():
+        return None
+    return [to_wallet(row) for row in await found.fetchall()]
+
+
+async def _wallet_transactions(
+    connection: Connection, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
+) -> WalletTransactions | None:
+    page = {"wallet": wallet_id, "before": before, "limit": limit}
+    async with connection.pipeline():
+        wallet = await _send(connection, statements.WALLET_BY_ID, (wallet_id,))
+        found = await _send(connection, statements.WALLET_TRANSACTIONS, page)
+    rows = await wallet.fetchall()
+    if not rows or (shown := to_wallet(rows[0])).owner_kind is not kind:
+        return None
+    return WalletTransactions(shown, [to_recorded(row) for row in await found.fetchall()])
+
+
+async def _owner_transactions(
+    connection: Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
+) -> OwnerPage | None:
+    page = {"owner": owner_id, "kind": kind, "before": before, "limit": limit + 1}
+    async with connection.pipeline():
+        owner = await _send(connection, statements.OWNER_BY_ID, (owner_id, kind))
+        wallets = await _send(connection, statements.WALLETS_OF_OWNER, (owner_id, kind, NEWEST, NEWEST))
+        found = await _send(connection, statements.OWNER_TRANSACTIONS, page)
+    if not await owner.fetchall():
+        return None
+    items = await found.fetchall()
+    pages: dict[int, list[Recorded]] = {}
+    for number, position, payload in items[:limit]:
+        transactions = pages.setdefault(number, [])
+        if position != number:
+            transactions.append(Recorded(position, decode(payload)))
+    return OwnerPage(
+        [
+            WalletTransactions(wallet, pages[wallet.number])
+            for wallet in map(to_wallet, await wallets.fetchall())
+            if wallet.number in pages
+        ],
+        items[:limit][-1][1] if items else 0,
+        len(items) > limit,
+    )

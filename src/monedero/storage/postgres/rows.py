@@ -1,0 +1,97 @@
+"""Between the ledger's values and the columns of a row."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from monedero.ledger.events import Recorded, decode
+from monedero.ledger.money import Units
+from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
+from monedero.ledger.state import Wallet
+from monedero.storage.store import Batch, EventRow, StoredOwner
+
+Row = tuple[Any, ...]
+
+NOTHING_KEPT: Row = (None,) * 6
+"""The columns of personal data, from the name to the salt, where there is none."""
+
+
+def to_wallet(row: Row) -> Wallet:
+    """Read a wallet's columns, in the order of WALLET_BY_ID."""
+    wallet_id, number, kind, owner_id, currency, balance, *rest = row
+    return Wallet(wallet_id, number, OwnerKind(kind), owner_id, currency, Units(balance), *rest)
+
+
+def from_wallet(wallet: Wallet) -> Row:
+    """Return a wallet's columns, in the order of INSERT_WALLET."""
+    return (
+        wallet.id,
+        wallet.number,
+        wallet.owner_kind,
+        wallet.owner_id,
+        wallet.currency,
+        wallet.balance,
+        wallet.version,
+        wallet.created_at,
+        wallet.modified_at,
+        wallet.position,
+    )
+
+
+def to_owner(row: Row) -> StoredOwner:
+    """Read an owner's columns, in the order of OWNER_BY_ID."""
+    owner_id, number, kind, *kept, created_at = row
+    if tuple(kept) == NOTHING_KEPT:
+        return StoredOwner(owner_id, number, OwnerKind(kind), created_at, None)
+    name, last_name, email, phone, email_key, salt = kept
+    personal = PersonalData(Profile(name, last_name, email, phone), email_key, salt)
+    return StoredOwner(owner_id, number, OwnerKind(kind), created_at, personal)
+
+
+def from_owner(owner: StoredOwner) -> Row:
+    """Return an owner's columns, in the order of INSERT_OWNER."""
+    personal, kept = owner.personal, NOTHING_KEPT
+    if personal is not None:
+        profile = personal.profile
+        kept = (profile.name, profile.last_name, profile.email, profile.phone, personal.email_key, personal.salt)
+    return owner.number, owner.id, owner.kind, *kept, owner.created_at
+
+
+def to_recorded(row: Row) -> Recorded:
+    """Read position and payload."""
+    return Recorded(row[0], decode(row[1]))
+
+
+def to_event_row(row: Row) -> EventRow:
+    """Read an event's columns, in the order of ALL_EVENTS."""
+    return EventRow(*row)
+
+
+def from_batch(batch: Batch) -> Row:
+    """Return the parameters of APPEND: columns of the log, columns of the wallets that moved, the head."""
+    rows, moved, head = batch.rows, batch.moved, batch.head
+    return (
+        array(str(row.position) for row in rows),
+        array(row.id for row in rows),
+        array("NULL" if row.payer is None else str(row.payer) for row in rows),
+        array("NULL" if row.payee is None else str(row.payee) for row in rows),
+        array(_bytes(row.payload) for row in rows),
+        array(_bytes(row.link) for row in rows),
+        array(wallet.id for wallet in moved),
+        array(str(wallet.balance) for wallet in moved),
+        array(str(wallet.version) for wallet in moved),
+        array(str(wallet.modified_at) for wallet in moved),
+        array(str(wallet.position) for wallet in moved),
+        head.size,
+        head.frontier,
+        head.root,
+        head.link,
+    )
+
+
+def array(elements: Iterable[str]) -> str:
+    """Return an array literal of elements that need no quotes: numbers, ids and NULL."""
+    return "{" + ",".join(elements) + "}"
+
+
+def _bytes(value: bytes) -> str:
+    return f'"\\\\x{value.hex()}"'

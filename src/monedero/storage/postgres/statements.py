@@ -1,0 +1,182 @@
+"""Every statement of the PostgreSQL store, by name. Lists of values come as array literals in text."""
+
+# The writer: one batch. A wallet is locked until the batch ends, always in the order of ids, so that no two
+# batches ever wait for each other.
+LOAD_WALLETS = """
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    FROM wallets
+    WHERE id = ANY (%s::uuid[])
+    ORDER BY id
+    FOR NO KEY UPDATE
+"""
+# Everybody locks the head after the wallets. While it is locked nobody else can register an owner or open a
+# wallet, so what the next two find is the whole truth; in the same statement as the lock they would miss it.
+LOCK_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1 FOR NO KEY UPDATE"
+LOAD_OWNERS = """
+    SELECT id::text, kind, EXISTS (SELECT 1 FROM wallets WHERE wallets.owner = owners.id)
+    FROM owners
+    WHERE id = ANY (%s::uuid[])
+"""
+TAKEN_EMAILS = """
+    SELECT kind, email_key
+    FROM owners
+    WHERE (kind, email_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+"""
+# The batch itself, in one statement: the rows, the wallets that they moved, the head over them.
+APPEND = """
+    WITH appended AS (
+        INSERT INTO events (position, id, payer, payee, payload, link)
+        SELECT *
+        FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
+    ), moved AS (
+        UPDATE wallets
+        SET balance = moved.balance, version = moved.version, modified_at = moved.modified_at, position = moved.position
+        FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+            AS moved (id, balance, version, modified_at, position)
+        WHERE wallets.id = moved.id
+    )
+    UPDATE head SET size = %s, frontier = %s, root = %s, link = %s WHERE single = 1
+"""
+INSERT_OWNER = """
+    INSERT INTO owners (number, id, kind, name, last_name, email, phone, email_key, salt, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+INSERT_WALLET = """
+    INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+STORED_EVENTS = "SELECT id::text FROM events WHERE id = ANY (%s::uuid[])"
+DROP_WALLETS = "DELETE FROM wallets"
+
+# The reader: what the API shows.
+WALLET_BY_ID = """
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    FROM wallets
+    WHERE id = %s
+"""
+EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = %s"
+OWNER_BY_ID = """
+    SELECT id::text, number, kind, name, last_name, email, phone, email_key, salt, created_at
+    FROM owners
+    WHERE id = %s AND kind = %s
+"""
+SIZE = "SELECT size FROM head WHERE single = 1"
+
+# An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
+WALLETS_OF_OWNER = """
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    FROM wallets
+    WHERE owner = %s AND kind = %s AND position < %s
+    ORDER BY position DESC
+    LIMIT %s
+"""
+
+# A wallet's transactions, newest first: the newest of two index scans.
+WALLET_TRANSACTIONS = """
+    WITH mine AS MATERIALIZED (
+        SELECT number FROM wallets WHERE id = %(wallet)s
+    ), paid AS (
+        SELECT position, payload FROM events
+        WHERE payer = (SELECT number FROM mine) AND position < %(before)s
+        ORDER BY position DESC
+        LIMIT %(limit)s
+    ), received AS (
+        SELECT position, payload FROM events
+        WHERE payee = (SELECT number FROM mine) AND position < %(before)s
+        ORDER BY position DESC
+        LIMIT %(limit)s
+    )
+    SELECT position, payload FROM paid
+    UNION ALL
+    SELECT position, payload FROM received
+    ORDER BY position DESC
+    LIMIT %(limit)s
+"""
+
+# An owner's history over all wallets, newest first, the openings among it: the newest positions of each wallet by
+# index scan, then the newest of those, then their events. One statement, however many wallets.
+OWNER_TRANSACTIONS = """
+    WITH items AS MATERIALIZED (
+        SELECT item.wallet, item.position
+        FROM wallets CROSS JOIN LATERAL (
+            (
+                SELECT wallets.number AS wallet, position FROM events
+                WHERE payer = wallets.number AND position < %(before)s
+                ORDER BY position DESC
+                LIMIT %(limit)s
+            )
+            UNION ALL
+            (
+                SELECT wallets.number, position FROM events
+                WHERE payee = wallets.number AND position < %(before)s
+                ORDER BY position DESC
+                LIMIT %(limit)s
+            )
+            UNION ALL
+            SELECT wallets.number, wallets.number WHERE wallets.number < %(before)s
+        ) AS item
+        WHERE wallets.owner = %(owner)s AND wallets.kind = %(kind)s
+        ORDER BY item.position DESC
+        LIMIT %(limit)s
+    )
+    SELECT items.wallet, items.position, events.payload
+    FROM items JOIN events ON events.position = items.position
+    ORDER BY items.position DESC
+"""
+
+# The audit: everything, in order.
+READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1"
+ALL_EVENTS = "SELECT position, id::text, payer, payee, payload, link FROM events ORDER BY position"
+ALL_OWNERS = """
+    SELECT id::text, number, kind, name, last_name, email, phone, email_key, salt, created_at
+    FROM owners
+    ORDER BY number
+"""
+ALL_WALLETS = """
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    FROM wallets
+    ORDER BY number
+"""
+
+# The schema as the catalog has it: columns, constraints, indexes, triggers and rules of our tables.
+SCHEMA = """
+    WITH tables AS (
+        SELECT oid, relname FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+            AND relname IN ('events', 'head', 'migrations', 'owners', 'wallets')
+    )
+    SELECT format('column %s.%s %s%s', relname, attname, format_type(atttypid, atttypmod),
+            CASE WHEN attnotnull THEN ' not null' ELSE '' END)
+    FROM tables JOIN pg_attribute ON attrelid = oid AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT format('constraint %s %s %s', relname, conname, pg_get_constraintdef(pg_constraint.oid))
+    FROM tables JOIN pg_constraint ON conrelid = tables.oid AND contype <> 'n'
+    UNION ALL
+    SELECT format('index %s %s', indexrelid::regclass,
+            regexp_replace(pg_get_indexdef(indexrelid), ' ON [^ ]+\\.', ' ON '))
+            || CASE WHEN indisvalid THEN '' ELSE ' invalid' END
+    FROM tables JOIN pg_index ON indrelid = oid
+    UNION ALL
+    SELECT format('trigger %s %s', relname, tgname)
+    FROM tables JOIN pg_trigger ON tgrelid = tables.oid AND NOT tgisinternal
+    UNION ALL
+    SELECT format('rule %s %s', relname, rulename)
+    FROM tables JOIN pg_rewrite ON ev_class = tables.oid
+"""
+
+# Migrations.
+LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(hashtext('monedero migrations'))"
+CREATE_MIGRATIONS = """
+    CREATE TABLE IF NOT EXISTS migrations (
+        number     integer     PRIMARY KEY,
+        name       text        NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+FIND_MIGRATIONS = "SELECT to_regclass('migrations')"
+APPLIED_MIGRATIONS = "SELECT number FROM migrations ORDER BY number"
+NOTE_MIGRATION = "INSERT INTO migrations (number, name) VALUES (%s, %s)"
+INSERT_HEAD = "INSERT INTO head (single, size, frontier, root, link) VALUES (1, %s, %s, %s, %s)"
+
+# The server.
+SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"

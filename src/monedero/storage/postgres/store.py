@@ -1,0 +1,95 @@
+"""The ledger in PostgreSQL as one process uses it: the writer, the read side, and the views of the whole."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+import psycopg
+
+from monedero.storage.postgres import snapshot, statements
+from monedero.storage.postgres.connection import Limits, conninfo, name_of, opened
+from monedero.storage.postgres.migrate import require_migrated
+from monedero.storage.postgres.pool import Pool
+from monedero.storage.postgres.reader import Reader
+from monedero.storage.postgres.replicas import Router
+from monedero.storage.postgres.snapshot import DatabaseOverhaul, DatabaseSnapshot
+from monedero.storage.postgres.writer import Writer, WriteTransaction
+from monedero.storage.store import StoreUnavailableError
+
+
+class PostgresStore:
+    """A ledger that any number of processes, on any number of hosts, may have open."""
+
+    def __init__(
+        self,
+        url: str,
+        limits: Limits,
+        *,
+        replicas: Sequence[str] = (),
+        replica_lag_seconds: float = 1.0,
+        replica_wait_seconds: float = 0.5,
+    ) -> None:
+        """Look at every server once; connections for the event loop are opened when they are first used.
+
+        Raises StoreUnavailableError: unreachable, not allowed in, too old, not migrated, newer, a replica that is none.
+        """
+        self._url = url
+        self._limits = limits
+        self.counts: Counter[str] = Counter()
+        """How often connections were lost and conflicts met, and what became of reads on replicas."""
+        address = conninfo(url, limits, read_write=True)
+        with opened(address, name_of(url)) as connection:
+            require_migrated(connection, name_of(url))
+            ours = _identity(connection)
+        for replica in replicas:
+            _require_replica(replica, limits, ours)
+        self._writer = Writer(address, limits, self.counts)
+        self._router = Router(
+            Pool(address, limits),
+            [Pool(conninfo(replica, limits, read_write=False), limits) for replica in replicas],
+            lag_seconds=replica_lag_seconds,
+            wait_seconds=replica_wait_seconds,
+            counts=self.counts,
+        )
+        self.queries = Reader(self._router.ask)
+
+    async def queries_at(self, position: int) -> Reader | None:
+        """See Store.queries_at."""
+        return await self._router.reader_at(position)
+
+    def transaction(self) -> AbstractAsyncContextManager[WriteTransaction]:
+        """See Store.transaction."""
+        return self._writer.transaction()
+
+    async def stored(self, event_ids: Iterable[str]) -> set[str]:
+        """See Store.stored."""
+        return await self._writer.stored(event_ids)
+
+    def snapshot(self) -> AbstractContextManager[DatabaseSnapshot]:
+        """See Store.snapshot."""
+        return snapshot.snapshot(self._url, self._limits)
+
+    def overhaul(self) -> AbstractContextManager[DatabaseOverhaul]:
+        """See Store.overhaul."""
+        return snapshot.overhaul(self._url, self._limits)
+
+    async def close(self) -> None:
+        """See Store.close."""
+        await self._writer.close()
+        await self._router.close()
+
+
+def _identity(connection: psycopg.Connection) -> int:
+    """Return what a primary and its replicas have in common."""
+    row = connection.execute(statements.SYSTEM_IDENTIFIER).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _require_replica(url: str, limits: Limits, primary: int) -> None:
+    name = name_of(url)
+    with opened(conninfo(url, limits, read_write=False), name) as connection:
+        if connection.info.parameter_status("in_hot_standby") != "on":
+            raise StoreUnavailableError(f"The server at {name} is no replica: it takes writes")
+        if _identity(connection) != primary:
+            raise StoreUnavailableError(f"The server at {name} is a replica of another primary")
+        require_migrated(connection, name)
