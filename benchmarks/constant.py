@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
+import click
 import msgspec
 from starlette.applications import Starlette
 
@@ -12,7 +13,8 @@ from monedero.api.dispatch import ASGIApplication, Dispatcher
 from monedero.api.http import Limits, Request, Response
 from monedero.api.routes import OPERATIONS, Handler
 from monedero.api.services import Services
-from monedero.cli.serve import BACKLOG_CONNECTIONS, Server
+from monedero.cli.serve import BACKLOG_CONNECTIONS
+from monedero.cli.server import Server
 from monedero.settings import load_settings
 
 Answers = dict[str, tuple[int, list[tuple[str, str]], str]]
@@ -33,7 +35,8 @@ def main() -> None:
     )
     services, lifespan = cast("Services", None), cast("ASGIApplication", Starlette())
     listener = socket.create_server((settings.host, 0), backlog=BACKLOG_CONNECTIONS)
-    Server(settings, Dispatcher(operations, services, limits, settings.hosts, lifespan), listener).run([listener])
+    app = Dispatcher(operations, services, limits, settings.hosts, lifespan)
+    Server(settings, app, lambda: click.echo(f"http://127.0.0.1:{listener.getsockname()[1]}/docs")).run([listener])
 
 
 def _handler(method: str, status: int, headers: list[tuple[str, str]], body: str) -> Handler:

@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from monedero.storage.sqlite import SqliteStore, migrate
 from monedero.storage.store import Store
+from tests.ledgers import BOTH, Ledgers
 from tests.support import Service, run
 
 settings.register_profile("suite", deadline=None, print_blob=True)
@@ -20,6 +21,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--examples", type=int, default=500, help="examples of the state machine (default 500)")
     parser.addoption("--api-examples", type=int, default=15, help="generated requests an operation (default 15)")
     parser.addoption("--crashes", type=int, default=40, help="times that the service is killed (default 40)")
+    parser.addoption("--cuts", type=int, default=80, help="cut connections around a COMMIT (default 80)")
+    parser.addoption("--failovers", type=int, default=3, help="times that a primary is killed (default 3)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests had to say besides that they passed."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "said" and report.when == "call":
+                terminalreporter.write_line(str(value))
+
+
+@pytest.fixture(scope="session")
+def ledgers() -> Iterator[Ledgers]:
+    """Return what makes ledgers of every kind."""
+    with Ledgers() as made:
+        yield made
 
 
 @pytest.fixture
@@ -38,10 +56,12 @@ def store(database: Path) -> Iterator[Store]:
     run(opened.close())
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return the program serving a ledger that the tests of this session share."""
-    with Service(tmp_path_factory.mktemp("service") / "ledger.db") as running:
+@pytest.fixture(scope="session", params=BOTH)
+def service(
+    request: pytest.FixtureRequest, ledgers: Ledgers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Return the program serving a ledger that the tests of this session share, of either kind in turn."""
+    with Service(ledgers.new(request.param, tmp_path_factory.mktemp("service"))) as running:
         yield running
 
 

@@ -99,9 +99,11 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 class Service:
     """The program, serving a ledger on a free port."""
 
-    def __init__(self, database: Path, **environment: str) -> None:
-        self.database = database
-        self.url = f"sqlite:///{database}"
+    def __init__(self, ledger: Path | str, *arguments: str, **environment: str) -> None:
+        """`ledger` is an embedded file or an address, `arguments` are more of them for `serve`."""
+        self.url = f"sqlite:///{ledger}" if isinstance(ledger, Path) else ledger
+        self.database = Path(self.url.removeprefix("sqlite:///"))
+        self.arguments = arguments
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MONEDERO_")}
         self.environment = {**kept, "MONEDERO_PORT": "0", **environment}
         self.process: subprocess.Popen[str]
@@ -114,7 +116,7 @@ class Service:
 
     def start(self) -> Self:
         """Start serving and wait for the address that it prints."""
-        command = [str(PROGRAM), "serve", "--database-url", self.url]
+        command = [str(PROGRAM), "serve", "--database-url", self.url, *self.arguments]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
         )

@@ -59,6 +59,13 @@ def open_store(settings: Settings) -> Store:
     )
 
 
+def open_for_import(settings: Settings) -> Store:
+    """Open the ledger, empty or half imported, to be filled from an export. Raises as `open_store`."""
+    if path := database_path(settings):
+        return SqliteStore(path, for_import=True)
+    return PostgresStore(settings.database_url, _limits(settings), for_import=True)
+
+
 def open_snapshot(settings: Settings) -> AbstractContextManager[Snapshot]:
     """Open one moment of the ledger for reading, beside whoever writes. Raises as `open_store`."""
     if path := database_path(settings):

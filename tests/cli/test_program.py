@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,13 @@ from tests.api.world import World
 from tests.support import PROGRAM, Service, until
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return the program serving a file."""
+    with Service(tmp_path_factory.mktemp("file") / "ledger.db") as running:
+        yield running
+
+
 @pytest.fixture
 def offline(tmp_path: Path) -> Service:
     """Return a service that is not started, on a ledger that does not exist."""
@@ -33,7 +41,10 @@ def test_a_ledger_from_nothing(offline: Service) -> None:
     offline = Service(offline.database.parent / "new folder" / "ledger.db")
     first, second = offline.run("migrate"), offline.run("migrate")
 
-    assert (first.returncode, first.stdout) == (0, "applied 0001_ledger\napplied 0002_personal_data_is_optional\n")
+    assert (first.returncode, first.stdout) == (
+        0,
+        "applied 0001_ledger\napplied 0002_personal_data_is_optional\napplied 0003_import\n",
+    )
     assert (second.returncode, second.stdout) == (0, f"{offline.database} is up to date\n")
 
 

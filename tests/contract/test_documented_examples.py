@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from monedero.api.openapi import documented_examples
+from tests.ledgers import KINDS, Ledgers
 from tests.support import Service
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -73,10 +74,10 @@ def compare(documented: Any, answered: Any) -> None:
             assert documented == answered
 
 
-@pytest.fixture
-def story(tmp_path: Path) -> Iterator[Story]:
-    """Return a story told to an empty ledger."""
-    with Service(tmp_path / "ledger.db") as service, service.client() as client:
+@pytest.fixture(params=KINDS)
+def story(request: pytest.FixtureRequest, ledgers: Ledgers, tmp_path: Path) -> Iterator[Story]:
+    """Return a story told to an empty ledger of each kind in turn."""
+    with Service(ledgers.new(request.param, tmp_path)) as service, service.client() as client:
         yield Story(client)
 
 

@@ -12,7 +12,7 @@ from tests.support import Service
 
 SESSION_SECONDS = 120
 EXAMPLES = [page for page in pages.PAGES if pages.console(page)]
-KINDS = {"console", "sh", ""}
+KINDS = {"console", "sh", "yaml", ""}
 _MARK = "\x1e"
 _NORMAL = (
     (re.compile(r"\r"), ""),

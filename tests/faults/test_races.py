@@ -2,17 +2,29 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
 import httpx
+import pytest
 
 from tests.api.world import World
+from tests.ledgers import EMBEDDED, POSTGRES, Ledgers
 from tests.support import Service
 
 CONNECTIONS = 64
+KINDS = {EMBEDDED: (), POSTGRES[0]: ("--workers", "4")}
 
 Answer = TypeVar("Answer")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def service(
+    request: pytest.FixtureRequest, ledgers: Ledgers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Return the program, embedded and as several processes on one database."""
+    with Service(ledgers.new(request.param, tmp_path_factory.mktemp("races")), *KINDS[request.param]) as running:
+        yield running
 
 
 def at_once(service: Service, calls: Iterable[Callable[[httpx.AsyncClient], Awaitable[Answer]]]) -> list[Answer]:

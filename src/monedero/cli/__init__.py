@@ -4,6 +4,7 @@ import click
 
 from monedero import __version__
 from monedero.cli.export import export
+from monedero.cli.imports import import_
 from monedero.cli.migrate import migrate
 from monedero.cli.rebuild import rebuild
 from monedero.cli.serve import serve
@@ -16,10 +17,10 @@ def main() -> None:
     """Run a wallet and payments ledger that loses no cent, and can prove it.
 
     Every command reads its settings from the environment (MONEDERO_DATABASE_URL and so on); an option goes
-    before the environment. Exit codes: 0 done; 1 verify or rebuild found the ledger altered, or the disk failed
-    under serve; 2 the command line or a setting is wrong, or the ledger cannot be opened.
+    before the environment. Exit codes: 0 done; 1 verify or rebuild found the ledger altered, import the export, or
+    the disk failed under serve; 2 the command line or a setting is wrong, or the ledger cannot be opened.
     """
 
 
-for command in (serve, migrate, verify, rebuild, export):
+for command in (serve, migrate, verify, rebuild, export, import_):
     main.add_command(command)

@@ -27,6 +27,7 @@ def verify(database_url: str | None) -> None:
         except DiscrepancyError as error:
             altered(error)
             return
+        unfinished = snapshot.importing()
     total = render_amount(found.deposited)
     click.echo(f"{ledger_name(settings)} verifies:")
     click.echo(f"  {found.events:>12,} events without a gap, each with its link in the chain")
@@ -36,3 +37,5 @@ def verify(database_url: str | None) -> None:
     )
     click.echo(f"  {found.owners:>12,} owners with the personal data that was sealed")
     click.echo(f"  Merkle root {found.root}")
+    if unfinished:
+        click.echo(f"The import into it is not finished: it has {found.events:,} of {unfinished.size:,} events.")

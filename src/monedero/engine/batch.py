@@ -12,6 +12,7 @@ from monedero.ledger.merkle import seal
 from monedero.ledger.profiles import PersonalData
 from monedero.ledger.state import State, Wallet
 from monedero.storage.store import (
+    AnswerLostError,
     Batch,
     CommitUnknownError,
     EventRow,
@@ -80,7 +81,8 @@ async def _commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
         except NotStoredError as failed:
             raise error from failed  # The look-up failed, which says nothing of the batch.
         if not stored:
-            raise TransientError(str(error)) from error
+            kind = TransientError if isinstance(error, AnswerLostError) else NotStoredError
+            raise kind(str(error)) from error
         if len(stored) != len(ids):
             raise  # A transaction is whole or not there: this is a broken store, and nobody is told a guess.
     return outcomes

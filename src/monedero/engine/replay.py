@@ -1,6 +1,6 @@
-"""Reading the whole log again: what `verify`, `rebuild` and `export` have in common."""
+"""Folding a whole log from its first event: what `verify`, `rebuild` and `import` have in common."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from monedero.engine.batch import wallet_numbers
@@ -14,9 +14,9 @@ from monedero.ledger.events import (
     decode,
 )
 from monedero.ledger.evolve import HistoryError, evolve
-from monedero.ledger.ids import OwnerId
+from monedero.ledger.ids import OwnerId, WalletId, canonical_id
 from monedero.ledger.merkle import EMPTY, Head, seal
-from monedero.ledger.state import State
+from monedero.ledger.state import Owner, State, Wallet
 from monedero.storage.store import EventRow
 
 SEAL_AT_ONCE = 256
@@ -29,7 +29,7 @@ def ignore_progress(_count: int) -> None:
 
 
 class DiscrepancyError(Exception):
-    """The first place where the stored ledger is not what its log makes of it."""
+    """The first place where a ledger, stored or on its way in, is not what its log makes of it."""
 
 
 class Replay:
@@ -46,21 +46,34 @@ class Replay:
         self.transactions = 0
 
     def run(self, rows: Iterable[EventRow], progress: Progress = ignore_progress) -> None:
-        """Fold the rows. Raises DiscrepancyError at the first that is out of place, altered or impossible."""
+        """Fold stored rows. Raises DiscrepancyError at the first that is out of place, altered or impossible."""
         for chunk in _chunks(rows):
-            size = self.head.size
             head, links = seal(self.head, [row.payload for row in chunk])
-            for expected, (row, link) in enumerate(zip(chunk, links, strict=True), size):
+            for expected, (row, link) in enumerate(zip(chunk, links, strict=True), self.head.size):
                 if row.position != expected:
                     raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
-                try:
-                    self._fold(row)
-                except (EventUnreadableError, HistoryError) as error:
-                    raise DiscrepancyError(f"position {expected}: {error}") from None
-                if row.link != link:
-                    raise DiscrepancyError(f"position {expected}: the payload or the chain's link was altered")
+                right, _ = self._fold(expected, row.payload, link)
+                if row != right:
+                    raise DiscrepancyError(f"position {expected}: {_difference(row, right)}")
             self.head = head
             progress(len(chunk))
+
+    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Wallet]]:
+        """Fold the events that follow; return the rows that they are stored as, and the wallets that they changed.
+
+        Raises DiscrepancyError at the first that is no event or does not follow from those before.
+        """
+        head, links = seal(self.head, payloads)
+        rows: list[EventRow] = []
+        wallets: dict[WalletId, Wallet] = {}
+        for position, (payload, link) in enumerate(zip(payloads, links, strict=True), self.head.size):
+            row, changes = self._fold(position, payload, link)
+            if canonical_id(row.id) != row.id:
+                raise DiscrepancyError(f"position {position}: {row.id!r} is no id")
+            rows.append(row)
+            wallets.update((record.id, record) for record in changes if isinstance(record, Wallet))
+        self.head = head
+        return rows, list(wallets.values())
 
     def expect(self, head: Head) -> None:
         """Raise DiscrepancyError unless the stored head is the one over the rows that were folded."""
@@ -68,17 +81,18 @@ class Replay:
             if getattr(head, name) != getattr(self.head, name):
                 raise DiscrepancyError(f"the head's {name} is not that of the {self.head.size} events in the log")
 
-    def _fold(self, row: EventRow) -> None:
-        fact = Recorded(row.position, decode(row.payload))
+    def _fold(self, position: int, payload: bytes, link: bytes) -> tuple[EventRow, tuple[Wallet | Owner, ...]]:
+        """Fold one event; return how it is stored and what it changed."""
+        try:
+            fact = Recorded(position, decode(payload))
+            changes = evolve(self.state, fact)
+        except (EventUnreadableError, HistoryError) as error:
+            raise DiscrepancyError(f"position {position}: {error}") from None
+        self.state.apply(changes)
         event = fact.event
-        self.state.apply(evolve(self.state, fact))
-        if row.id != event.id:
-            raise HistoryError(f"the column id says {row.id}, the event {event.id}")
-        if (row.payer, row.payee) != wallet_numbers(self.state, fact):
-            raise HistoryError("the columns payer and payee are not the wallets of the event")
         match event:
             case CustomerRegistered() | BusinessRegistered():
-                self.registrations[event.id] = row.position, event
+                self.registrations[event.id] = position, event
             case DepositAccepted():
                 self.world -= event.amount
                 self.transactions += 1
@@ -86,6 +100,15 @@ class Replay:
                 self.transactions += 1
             case _:
                 pass
+        return EventRow(position, event.id, *wallet_numbers(self.state, fact), payload, link), changes
+
+
+def _difference(row: EventRow, right: EventRow) -> str:
+    if row.id != right.id:
+        return f"the column id says {row.id}, the event {right.id}"
+    if (row.payer, row.payee) != (right.payer, right.payee):
+        return "the columns payer and payee are not the wallets of the event"
+    return "the payload or the chain's link was altered"
 
 
 def _chunks(rows: Iterable[EventRow]) -> Iterator[list[EventRow]]:

@@ -5,6 +5,7 @@ the roots of the perfect subtrees from left to right, one for each bit set in th
 each leaf to all before it, SHA-256(previous link | leaf), and every row of the log stores its own link.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
@@ -25,7 +26,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 EMPTY = Head(0, b"", sha256().digest(), _GENESIS)
 
 
-def seal(head: Head, payloads: list[bytes]) -> tuple[Head, list[bytes]]:
+def seal(head: Head, payloads: Sequence[bytes]) -> tuple[Head, list[bytes]]:
     """Append payloads to the tree and the chain; return the head that results and each payload's link."""
     hashes = [head.frontier[at : at + HASH_BYTES] for at in range(0, len(head.frontier), HASH_BYTES)]
     size, link = head.size, head.link

@@ -5,6 +5,7 @@ StoreError
 ├── NotStoredError          the transaction is certainly rolled back
 │   └── TransientError      rolled back by what may be over already: worth deciding and committing again
 ├── CommitUnknownError      COMMIT failed: whether the batch is stored has to be looked up
+│   └── AnswerLostError     because the connection was lost
 └── StoreBrokenError        the disk failed under it: nothing more may be written by this process
 """
 
@@ -42,6 +43,10 @@ class TransientError(NotStoredError):
 
 class CommitUnknownError(StoreError):
     """COMMIT failed, which does not say whether the batch is stored."""
+
+
+class AnswerLostError(CommitUnknownError):
+    """COMMIT was sent and the connection lost: where the batch turns out to be absent, it is worth another try."""
 
 
 class StoreBrokenError(StoreError):
@@ -90,6 +95,17 @@ class Batch(msgspec.Struct):
         """The wallets that existed, in the order of their numbers."""
         first = self.rows[0].position
         return sorted((wallet for wallet in self.wallets if wallet.number < first), key=lambda wallet: wallet.number)
+
+
+class Import(msgspec.Struct, frozen=True):
+    """An import that has begun: how many events and owners with personal data come, and the root over the events.
+
+    Whoever finds this in a ledger knows that it is not whole yet.
+    """
+
+    size: int
+    root: bytes
+    owners: int
 
 
 class WalletTransactions(msgspec.Struct, frozen=True):
@@ -168,6 +184,9 @@ class Snapshot(Protocol):
     def owners(self) -> Iterator[StoredOwner]:
         """Yield every owner as stored, in order of number."""
 
+    def importing(self) -> Import | None:
+        """Return the import into this ledger that is not finished."""
+
     def damage(self) -> str | None:
         """Return what is wrong with the database itself, its files, tables and indexes, or None."""
 
@@ -177,6 +196,12 @@ class Overhaul(Snapshot, Protocol):
 
     def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
         """Drop the projection and write it anew. Raises NotStoredError: they do not fit the owners."""
+
+    def begin_import(self, begun: Import) -> None:
+        """Mark the ledger as not whole: from the commit on it opens only for the import."""
+
+    def end_import(self) -> None:
+        """Remove the mark."""
 
 
 class Store(Protocol):

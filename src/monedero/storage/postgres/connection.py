@@ -15,7 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from monedero.storage.store import (
-    CommitUnknownError,
+    AnswerLostError,
     NotStoredError,
     StoreBrokenError,
     StoreError,
@@ -38,6 +38,8 @@ _ANYWHERE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+_BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
+"""A plan that was made while tables were small, or for a short history, must not read through a long one."""
 _CONFLICTS = {"40001", "40P01"}
 """Serialization failure and deadlock, which the order of our locks leaves no room for."""
 _BROKEN = {"58030", "XX001", "XX002"}
@@ -46,6 +48,10 @@ _LOST = {"25P03", "57P01", "57P02", "57P03", "57P05", "25006"}
 """The session was ended, the server is starting or stopping, or it became a replica: the next connection may do."""
 _PASSING = {"53", "55", "57"}
 """The classes of what gets better: no room, a lock not had in time, a statement that took too long."""
+
+
+class NobodyAnswersError(StoreUnavailableError):
+    """There is no server at that address, or not now."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -66,20 +72,20 @@ class Limits(msgspec.Struct, frozen=True):
         return max(self.statement_seconds, self.lock_seconds) + SILENCE_SECONDS
 
 
-def conninfo(url: str, limits: Limits, *, read_write: bool) -> str:
+def conninfo(url: str, limits: Limits, *, read_write: bool, by_index: bool = False) -> str:
     """Return libpq's connection string: the URL's own parameters, and ours where it has none.
 
-    With `read_write`, of several hosts the one that takes writes is meant. Raises StoreUnavailableError.
+    With `read_write`, of several hosts the one that takes writes is meant. `by_index` is for what requests run: it has
+    the planner take an index wherever there is one. Raises StoreUnavailableError.
     """
     given = _parse(url)
-    session = " ".join(
-        f"-c {name}={round(seconds * 1000)}"
-        for name, seconds in (
-            ("statement_timeout", limits.statement_seconds),
-            ("lock_timeout", limits.lock_seconds),
-            ("idle_in_transaction_session_timeout", limits.idle_in_transaction_seconds),
-        )
-    )
+    options = {
+        "statement_timeout": round(limits.statement_seconds * 1000),
+        "lock_timeout": round(limits.lock_seconds * 1000),
+        "idle_in_transaction_session_timeout": round(limits.idle_in_transaction_seconds * 1000),
+        **(_BY_INDEX if by_index else {}),
+    }
+    session = " ".join(f"-c {name}={value}" for name, value in options.items())
     ours: dict[str, Any] = {**_ANYWHERE, **({"target_session_attrs": "read-write"} if read_write else {})}
     return make_conninfo(**{**ours, **given, "options": f"{session} {given.get('options', '')}".strip()})
 
@@ -98,13 +104,8 @@ def name_of(url: str) -> str:
 async def connect(address: str) -> psycopg.AsyncConnection:
     """Open a connection for the event loop, with statements prepared at their first use."""
     connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
-    prepare_at_once(connection)
-    return connection
-
-
-def prepare_at_once(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Have every statement prepared the first time that it runs."""
     connection.prepare_threshold = 0
+    return connection
 
 
 async def reconnect(address: str, seconds: float) -> psycopg.AsyncConnection:
@@ -122,11 +123,16 @@ async def reconnect(address: str, seconds: float) -> psycopg.AsyncConnection:
 
 @contextmanager
 def opened(address: str, name: str) -> Iterator[psycopg.Connection]:
-    """Open a connection for the commands of an operator, and close it. Raises StoreUnavailableError."""
+    """Open a connection for the commands of an operator, and close it.
+
+    Raises StoreUnavailableError, and of that NobodyAnswersError where there is no server at all.
+    """
     try:
         connection = psycopg.connect(address, autocommit=True)
     except psycopg.Error as error:
-        raise StoreUnavailableError(f"The ledger at {name} cannot be reached: {sentence(error)}") from None
+        # What a server says when it turns somebody away has a severity, and this error no other sign of it.
+        kind = StoreUnavailableError if "FATAL" in str(error) else NobodyAnswersError
+        raise kind(f"The ledger at {name} cannot be reached: {sentence(error)}") from None
     with connection:
         version = connection.info.server_version // 10_000
         if version < OLDEST_VERSION:
@@ -186,9 +192,9 @@ def is_lost(error: psycopg.Error) -> bool:
     return error.sqlstate in _LOST or error.sqlstate.startswith("08")
 
 
-def unknown(error: BaseException) -> CommitUnknownError:
+def unknown(error: BaseException) -> AnswerLostError:
     """Return what it means that a COMMIT was sent and its answer is missing."""
-    return CommitUnknownError(f"The answer to a COMMIT is missing: {sentence(error)}")
+    return AnswerLostError(f"The answer to a COMMIT is missing: {sentence(error)}")
 
 
 def sentence(error: BaseException) -> str:

@@ -57,6 +57,16 @@ def require_migrated(connection: psycopg.Connection, name: str) -> None:
         )
 
 
+def require_whole(connection: psycopg.Connection, name: str) -> None:
+    """Raise StoreUnavailableError when an import into the database is not finished."""
+    try:
+        unfinished = connection.execute(statements.READ_IMPORT).fetchone()
+    except psycopg.Error as error:
+        raise StoreUnavailableError(f"The ledger at {name} cannot be read: {sentence(error)}") from None
+    if unfinished:
+        raise StoreUnavailableError(f"The import into the ledger at {name} is not finished: run it again")
+
+
 def expected_schema() -> list[str]:
     """Return what SCHEMA finds after the migrations, on every version of PostgreSQL that is supported."""
     return (files("monedero.storage.postgres") / "migrations" / "schema.txt").read_text().splitlines()

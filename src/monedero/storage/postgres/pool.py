@@ -1,25 +1,23 @@
-"""A bounded pool of connections to one server, and queries on it."""
+"""A bounded pool of connections to one server, and queries on it.
 
-from collections.abc import Awaitable, Callable
+Ours, and not the driver's companion: that one learns that an idle connection is dead by using it or by asking over the
+network, and waits a second and more between attempts to connect (docs/decisions/0012).
+"""
+
+import asyncio
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg.pq import TransactionStatus
 
-from monedero.storage.postgres.connection import (
-    Limits,
-    hung_up_after,
-    is_lost,
-    prepare_at_once,
-    sentence,
-)
+from monedero.storage.postgres.connection import Limits, connect, hung_up_after, is_lost, sentence
 from monedero.storage.postgres.rows import Row
 from monedero.storage.store import StoreUnavailableError
 
-WAITING_LIMIT = 2_000
 CONNECTION_WAIT_SECONDS = 5.0
-RECONNECT_SECONDS = 2.0
-"""How long the pool goes on by itself after a connection is lost; after that, whoever asks makes it try again."""
 
 Answer = TypeVar("Answer")
 Connection = psycopg.AsyncConnection[Row]
@@ -34,49 +32,60 @@ class Ask(Protocol):
 
 
 class Pool:
-    """Connections to one server, the primary or a replica; opened by the first query."""
+    """Connections to one server, the primary or a replica; each is opened when it is first needed."""
 
     def __init__(self, address: str, limits: Limits) -> None:
+        self._address = address
         self._patience_seconds = limits.patience_seconds
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            address,
-            min_size=1,
-            max_size=limits.pool_connections,
-            max_waiting=WAITING_LIMIT,
-            timeout=CONNECTION_WAIT_SECONDS,
-            reconnect_timeout=RECONNECT_SECONDS,
-            open=False,
-            kwargs={"autocommit": True},
-            configure=_configure,
-        )
-        self._opened = False
+        self._idle: list[Connection] = []
+        self._room = asyncio.Semaphore(limits.pool_connections)
 
     async def ask(self, query: Query[Answer]) -> Answer:
-        """See Ask. A connection that was lost while nobody used it is replaced once."""
-        if not self._opened:
-            self._opened = True
-            await self._pool.open()
+        """See Ask. A connection that was lost is replaced once."""
         try:
             try:
                 return await self._run(query)
             except psycopg.OperationalError as error:
                 if not is_lost(error):
                     raise
-                await self._pool.check()  # The others were idle for as long: whoever comes next must not meet them.
+                await self.close()  # The idle ones are no younger.
                 return await self._run(query)
-        except (psycopg.OperationalError, PoolTimeout, TooManyRequests) as error:
+        except (psycopg.OperationalError, TimeoutError) as error:
             raise StoreUnavailableError(f"The database cannot be read: {sentence(error)}") from error
 
     async def close(self) -> None:
-        """Close the connections."""
-        if self._opened:
-            await self._pool.close()
+        """Close the idle connections."""
+        while self._idle:
+            await self._idle.pop().close()
 
     async def _run(self, query: Query[Answer]) -> Answer:
-        async with self._pool.connection() as connection:
+        async with self._connection() as connection:
             with hung_up_after(connection, self._patience_seconds):
                 return await query(connection)
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        async with asyncio.timeout(CONNECTION_WAIT_SECONDS):
+            await self._room.acquire()
+        try:
+            connection = await self._take()
+            try:
+                yield connection
+            finally:
+                if connection.info.transaction_status is TransactionStatus.IDLE:
+                    self._idle.append(connection)
+                else:
+                    await connection.close()
+        finally:
+            self._room.release()
 
-async def _configure(connection: Connection) -> None:
-    prepare_at_once(connection)
+    async def _take(self) -> Connection:
+        """Return the idle connection that was used last, or a new one. On a live one nothing waits to be read."""
+        while self._idle:
+            connection = self._idle.pop()
+            line = select.poll()
+            line.register(connection.fileno(), select.POLLIN)
+            if not line.poll(0):
+                return connection
+            await connection.close()
+        return await connect(self._address)

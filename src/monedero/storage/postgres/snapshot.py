@@ -14,7 +14,7 @@ from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, conninfo, failures_named, name_of, opened, sentence
 from monedero.storage.postgres.migrate import expected_schema, require_migrated
 from monedero.storage.postgres.rows import Row, from_wallet, to_event_row, to_owner, to_wallet
-from monedero.storage.store import EventRow, NotStoredError, StoreBrokenError, StoredOwner
+from monedero.storage.store import EventRow, Import, NotStoredError, StoreBrokenError, StoredOwner
 
 ROWS_AT_ONCE = 5_000
 
@@ -46,6 +46,10 @@ class DatabaseSnapshot:
         """See Snapshot.owners."""
         return self._read(statements.ALL_OWNERS, to_owner)
 
+    def importing(self) -> Import | None:
+        """See Snapshot.importing."""
+        return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
+
     def damage(self) -> str | None:
         """See Snapshot.damage."""
         found = sorted(str(row[0]) for row in self._connection.execute(statements.SCHEMA))
@@ -75,6 +79,14 @@ class DatabaseOverhaul(DatabaseSnapshot):
                 cursor.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
         except psycopg.errors.IntegrityError as error:
             raise NotStoredError(f"The wallets do not fit: {sentence(error)}") from error
+
+    def begin_import(self, begun: Import) -> None:
+        """See Overhaul.begin_import."""
+        self._connection.execute(statements.BEGIN_IMPORT, (begun.size, begun.root, begun.owners))
+
+    def end_import(self) -> None:
+        """See Overhaul.end_import."""
+        self._connection.execute(statements.END_IMPORT)
 
 
 @contextmanager

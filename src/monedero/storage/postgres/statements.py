@@ -48,6 +48,11 @@ INSERT_WALLET = """
 STORED_EVENTS = "SELECT id::text FROM events WHERE id = ANY (%s::uuid[])"
 DROP_WALLETS = "DELETE FROM wallets"
 
+# An import: its mark.
+READ_IMPORT = "SELECT size, root, owners FROM import"
+BEGIN_IMPORT = "INSERT INTO import (single, size, root, owners) VALUES (1, %s, %s, %s)"
+END_IMPORT = "DELETE FROM import"
+
 # The reader: what the API shows.
 WALLET_BY_ID = """
     SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
@@ -143,7 +148,7 @@ SCHEMA = """
     WITH tables AS (
         SELECT oid, relname FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-            AND relname IN ('events', 'head', 'migrations', 'owners', 'wallets')
+            AND relname IN ('events', 'head', 'import', 'migrations', 'owners', 'wallets')
     )
     SELECT format('column %s.%s %s%s', relname, attname, format_type(atttypid, atttypmod),
             CASE WHEN attnotnull THEN ' not null' ELSE '' END)

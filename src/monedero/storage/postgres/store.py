@@ -1,20 +1,23 @@
 """The ledger in PostgreSQL as one process uses it: the writer, the read side, and the views of the whole."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 import psycopg
 
-from monedero.storage.postgres import snapshot, statements
-from monedero.storage.postgres.connection import Limits, conninfo, name_of, opened
-from monedero.storage.postgres.migrate import require_migrated
+from monedero.storage.postgres import statements
+from monedero.storage.postgres.connection import Limits, NobodyAnswersError, conninfo, name_of, opened
+from monedero.storage.postgres.migrate import require_migrated, require_whole
 from monedero.storage.postgres.pool import Pool
 from monedero.storage.postgres.reader import Reader
 from monedero.storage.postgres.replicas import Router
-from monedero.storage.postgres.snapshot import DatabaseOverhaul, DatabaseSnapshot
+from monedero.storage.postgres.snapshot import DatabaseOverhaul, DatabaseSnapshot, overhaul, snapshot
 from monedero.storage.postgres.writer import Writer, WriteTransaction
 from monedero.storage.store import StoreUnavailableError
+
+_logger = logging.getLogger(__name__)
 
 
 class PostgresStore:
@@ -28,25 +31,33 @@ class PostgresStore:
         replicas: Sequence[str] = (),
         replica_lag_seconds: float = 1.0,
         replica_wait_seconds: float = 0.5,
+        for_import: bool = False,
     ) -> None:
         """Look at every server once; connections for the event loop are opened when they are first used.
 
-        Raises StoreUnavailableError: unreachable, not allowed in, too old, not migrated, newer, a replica that is none.
+        A ledger whose import is not finished opens only `for_import`. Raises StoreUnavailableError: unreachable, not
+        allowed in, too old, not migrated, newer, not finished, a replica that is none. One that is down is warned of,
+        and used once it is there.
         """
         self._url = url
         self._limits = limits
         self.counts: Counter[str] = Counter()
         """How often connections were lost and conflicts met, and what became of reads on replicas."""
-        address = conninfo(url, limits, read_write=True)
-        with opened(address, name_of(url)) as connection:
+        with opened(conninfo(url, limits, read_write=True), name_of(url)) as connection:
             require_migrated(connection, name_of(url))
+            if not for_import:
+                require_whole(connection, name_of(url))
             ours = _identity(connection)
         for replica in replicas:
-            _require_replica(replica, limits, ours)
+            try:
+                _require_replica(replica, limits, ours)
+            except NobodyAnswersError as error:
+                _logger.warning("%s; the primary answers its reads", error)
+        address = conninfo(url, limits, read_write=True, by_index=True)
         self._writer = Writer(address, limits, self.counts)
         self._router = Router(
             Pool(address, limits),
-            [Pool(conninfo(replica, limits, read_write=False), limits) for replica in replicas],
+            [Pool(conninfo(replica, limits, read_write=False, by_index=True), limits) for replica in replicas],
             lag_seconds=replica_lag_seconds,
             wait_seconds=replica_wait_seconds,
             counts=self.counts,
@@ -67,11 +78,11 @@ class PostgresStore:
 
     def snapshot(self) -> AbstractContextManager[DatabaseSnapshot]:
         """See Store.snapshot."""
-        return snapshot.snapshot(self._url, self._limits)
+        return snapshot(self._url, self._limits)
 
     def overhaul(self) -> AbstractContextManager[DatabaseOverhaul]:
         """See Store.overhaul."""
-        return snapshot.overhaul(self._url, self._limits)
+        return overhaul(self._url, self._limits)
 
     async def close(self) -> None:
         """See Store.close."""

@@ -149,7 +149,9 @@ class WriteTransaction:
         """Commit what there is to commit; without anything, give the locks back."""
         if not self._commits:
             async with self._exchange():
-                await self._send("ROLLBACK")
+                # Not ROLLBACK, after which the driver forgets its prepared statements; nothing has to be durable.
+                await self._connection.execute("SET LOCAL synchronous_commit = off", prepare=False)
+                await self._connection.execute("COMMIT", prepare=False)
             return
         self._connection.add_notice_handler(self._note_warning)
         try:
@@ -183,7 +185,7 @@ class WriteTransaction:
                         for wallet in batch.opened:
                             await self._send(statements.INSERT_WALLET, from_wallet(wallet))
                         await self._send(statements.APPEND, from_batch(batch))
-                    return await self._send("COMMIT")
+                    return await self._connection.execute("COMMIT", prepare=False)
         except psycopg.Error as error:
             if is_lost(error) or self._connection.closed:
                 raise unknown(error) from error
@@ -196,7 +198,7 @@ class WriteTransaction:
             async with self._connection.pipeline():
                 if not self._begun:
                     self._begun = True
-                    await self._send("BEGIN")
+                    await self._connection.execute("BEGIN", prepare=False)
                 yield
 
     async def _send(self, statement: LiteralString, parameters: Row = ()) -> Result:

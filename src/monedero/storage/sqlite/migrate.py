@@ -49,6 +49,19 @@ def require_migrated(path: Path) -> None:
         )
 
 
+def require_whole(path: Path) -> None:
+    """Raise StoreUnavailableError when an import into the file is not finished."""
+    connection = open_reader(path)
+    try:
+        unfinished = connection.execute(statements.READ_IMPORT).fetchone()
+    except apsw.Error as error:
+        raise StoreUnavailableError(f"The file {path} cannot be read as a ledger: {error}") from None
+    finally:
+        connection.close()
+    if unfinished:
+        raise StoreUnavailableError(f"The import into the ledger at {path} is not finished: run it again")
+
+
 def migrate(path: Path) -> list[str]:
     """Bring the file to this version's schema; return what was applied. Safe when several start at once.
 

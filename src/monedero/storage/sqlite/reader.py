@@ -29,6 +29,7 @@ from monedero.storage.sqlite.rows import Row, id_bytes, to_event_row, to_owner, 
 from monedero.storage.store import (
     NEWEST,
     EventRow,
+    Import,
     OwnerPage,
     StoreBrokenError,
     StoredOwner,
@@ -137,6 +138,10 @@ class FileSnapshot:
     def owners(self) -> Iterator[StoredOwner]:
         """See Snapshot.owners."""
         return self._read(statements.ALL_OWNERS, to_owner)
+
+    def importing(self) -> Import | None:
+        """See Snapshot.importing."""
+        return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
 
     def damage(self) -> str | None:
         """See Snapshot.damage."""

@@ -15,7 +15,6 @@ LOAD_OWNER = """
 """
 EMAIL_IS_TAKEN = "SELECT 1 FROM owners WHERE kind = ? AND email_key = ?"
 READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE only = 1"
-MOVE_HEAD = "UPDATE head SET size = ?, frontier = ?, root = ?, link = ? WHERE only = 1"
 INSERT_WALLET = """
     INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
     VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?)
@@ -26,6 +25,11 @@ INSERT_OWNER = """
 """
 DROP_WALLETS = "DELETE FROM wallets"
 EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
+
+# An import: its mark.
+READ_IMPORT = "SELECT size, root, owners FROM import"
+BEGIN_IMPORT = "INSERT INTO import (only, size, root, owners) VALUES (1, ?, ?, ?)"
+END_IMPORT = "DELETE FROM import"
 
 # The reader: what the API shows.
 WALLET_BY_ID = """
@@ -100,29 +104,34 @@ ALL_WALLETS = """
 """
 
 
-ROWS_AT_ONCE = (1, 4, 16, 64, 256)
-"""The sizes in which the two statements below exist, so that each is prepared once. Rows of nulls do nothing."""
-
-
-@cache
-def append_events(count: int) -> str:
-    """Append up to so many rows to the log: position, id, payer, payee, payload, link of each."""
-    rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * count)
-    return f"""
+# A batch in one statement: rows of every kind go into a view of the writer's own, whose triggers put each where it
+# belongs. Without BEGIN and COMMIT around it the statement is the whole transaction, sync included, and one step: the
+# interpreter's lock is given away and won back once a batch (docs/decisions/0015).
+EVENT, MOVE, HEAD = 1, 2, 3
+"""The kinds of rows; one without a kind does nothing."""
+BATCH_VIEW = """
+    CREATE TEMP VIEW batch AS
+        SELECT 0 AS kind, NULL AS a, NULL AS b, NULL AS c, NULL AS d, NULL AS e, NULL AS f;
+    CREATE TEMP TRIGGER batch_event INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BEGIN
         INSERT INTO events (position, id, payer, payee, payload, link)
-        SELECT * FROM (VALUES {rows})
-        WHERE column1 IS NOT NULL
-    """  # noqa: S608 - nothing but question marks
+        VALUES (NEW.a, NEW.b, NEW.c, NEW.d, NEW.e, NEW.f);
+    END;
+    CREATE TEMP TRIGGER batch_move INSTEAD OF INSERT ON batch WHEN NEW.kind = 2 BEGIN
+        UPDATE wallets
+        SET balance = NEW.b, version = NEW.c, modified_at = NEW.d, position = NEW.e
+        WHERE number = NEW.a;
+    END;
+    CREATE TEMP TRIGGER batch_head INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BEGIN
+        UPDATE head SET size = NEW.a, frontier = NEW.b, root = NEW.c, link = NEW.d WHERE only = 1;
+    END;
+"""
+BATCH_COLUMNS = 7
+BATCH_SIZES = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""The numbers of rows for which the statement exists, so that each is prepared once."""
 
 
 @cache
-def move_wallets(count: int) -> str:
-    """Change up to so many wallets: number, balance, version, modified_at, position of each."""
-    rows = ", ".join(["(?, ?, ?, ?, ?)"] * count)
-    return f"""
-        WITH moved (number, balance, version, modified_at, position) AS (VALUES {rows})
-        UPDATE wallets
-        SET balance = moved.balance, version = moved.version, modified_at = moved.modified_at, position = moved.position
-        FROM moved
-        WHERE wallets.number = moved.number
-    """  # noqa: S608 - likewise
+def insert_batch(size: int) -> str:
+    """Write so many rows: kind, and up to six values."""
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * size)
+    return f"INSERT INTO batch SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"  # noqa: S608 - question marks

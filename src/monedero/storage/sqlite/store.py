@@ -9,7 +9,7 @@ import apsw
 
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS, FileLock, open_writer
 from monedero.storage.sqlite.hot import HotWallets
-from monedero.storage.sqlite.migrate import require_migrated
+from monedero.storage.sqlite.migrate import require_migrated, require_whole
 from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot
 from monedero.storage.sqlite.writer import FileOverhaul, Writer
 
@@ -22,12 +22,17 @@ RESTART_WAIT_MILLISECONDS = 50
 class SqliteStore:
     """The ledger in one SQLite file, owned by this process until `close`."""
 
-    def __init__(self, path: Path, *, vfs: str | None = None) -> None:
-        """Open a migrated file. Raises StoreUnavailableError: in use, not migrated, newer, no ledger."""
+    def __init__(self, path: Path, *, vfs: str | None = None, for_import: bool = False) -> None:
+        """Open a migrated file; one whose import is not finished only `for_import`.
+
+        Raises StoreUnavailableError: in use, not migrated, newer, no ledger, not finished.
+        """
         require_migrated(path)
         self._path = path
         self._lock = FileLock(path)
         try:
+            if not for_import:
+                require_whole(path)
             self._connection = open_writer(path, vfs)
             self._checkpoints = open_writer(path)
             hot = HotWallets()

@@ -2,7 +2,7 @@
 
 Only this process writes, one batch after the other, so a batch is read and decided before its transaction
 begins: everything that touches the disk is then one visit to the thread. Every step of SQLite gives the
-interpreter's lock away and has to win it back from the event loop, so many rows go into one step.
+interpreter's lock away and has to win it back from the event loop, so a batch is one step.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from itertools import chain
 from typing import TypeVar
 
 import apsw
@@ -22,8 +21,8 @@ from monedero.ledger.state import Owner, State, Touched, Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.reader import FileSnapshot
-from monedero.storage.sqlite.rows import Row, from_owner, from_wallet, id_bytes, id_text, to_wallet
-from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, StoreBrokenError
+from monedero.storage.sqlite.rows import from_owner, from_wallet, id_bytes, id_text, to_wallet
+from monedero.storage.store import Batch, CommitUnknownError, Import, NotStoredError, StoreBrokenError
 
 _BROKEN = (
     apsw.IOError,
@@ -36,7 +35,7 @@ _BROKEN = (
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
 
 Answer = TypeVar("Answer")
-Step = tuple[str, Row]
+Step = tuple[str, Sequence[object]]
 """A statement with its parameters."""
 
 
@@ -45,6 +44,7 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection, hot: HotWallets) -> None:
         self._connection = connection
+        connection.execute(statements.BATCH_VIEW)
         self._hot = hot
         self._head: Head | None = None
         self._batch: Batch | None = None
@@ -138,23 +138,24 @@ class Writer:
                 state.emails.add(email)
 
     def _write(self, steps: list[Step], wallets: list[Wallet]) -> None:
-        """Run a batch's steps, commit, keep the wallets. Raises CommitUnknownError when COMMIT itself failed."""
+        """Run a batch's steps in one transaction, keep the wallets.
+
+        Raises CommitUnknownError: of a single statement nobody can say whether it failed before or in its COMMIT.
+        """
         execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
         try:
+            if len(steps) > 1:
+                execute("BEGIN IMMEDIATE")
             for statement, parameters in steps:
                 execute(statement, parameters)
+            if len(steps) > 1:
+                execute("COMMIT")
+        except _PASSING as error:
+            self._rollback()
+            raise CommitUnknownError(f"The ledger could not be written: {error}") from error
         except BaseException:
             self._rollback()
             raise
-        try:
-            execute("COMMIT")
-        except _BROKEN:
-            self._rollback()
-            raise
-        except apsw.Error as error:
-            self._rollback()
-            raise CommitUnknownError(f"The ledger could not be written: {error}") from error
         self._hot.keep(wallets)
 
     def _stored(self, event_ids: Sequence[str]) -> set[str]:
@@ -181,6 +182,14 @@ class FileOverhaul(FileSnapshot):
         except apsw.ConstraintError as error:
             raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
 
+    def begin_import(self, begun: Import) -> None:
+        """See Overhaul.begin_import."""
+        self._connection.execute(statements.BEGIN_IMPORT, (begun.size, begun.root, begun.owners))
+
+    def end_import(self) -> None:
+        """See Overhaul.end_import."""
+        self._connection.execute(statements.END_IMPORT)
+
 
 @contextmanager
 def _failures_named() -> Iterator[None]:
@@ -194,28 +203,31 @@ def _failures_named() -> Iterator[None]:
 
 
 def _steps(batch: Batch) -> list[Step]:
-    """Return what a batch does to the file, made ready so that the thread only has to run it."""
+    """Return what a batch does to the file, made ready so that the thread only has to run it; mostly one statement."""
+    values: list[object] = []
+    for row in batch.rows:
+        values += (
+            statements.EVENT, row.position, id_bytes(row.id), row.payer, row.payee, row.payload, row.link,
+        )  # fmt: skip
+    for each in batch.moved:
+        values += (
+            statements.MOVE, each.number, each.balance, each.version, each.modified_at, each.position, None,
+        )  # fmt: skip
     head = batch.head
+    values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
     return [
-        *_at_once(
-            statements.append_events,
-            [(row.position, id_bytes(row.id), row.payer, row.payee, row.payload, row.link) for row in batch.rows],
-        ),
-        *_at_once(
-            statements.move_wallets,
-            [(each.number, each.balance, each.version, each.modified_at, each.position) for each in batch.moved],
-        ),
         *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
         *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
-        (statements.MOVE_HEAD, (head.size, head.frontier, head.root, head.link)),
+        *_at_once(values),
     ]
 
 
-def _at_once(statement: Callable[[int], str], rows: Sequence[Row]) -> Iterator[Step]:
-    """Yield few steps for many rows: each the smallest size that they fit, the rest of it empty."""
-    largest = statements.ROWS_AT_ONCE[-1]
-    for start in range(0, len(rows), largest):
-        some = rows[start : start + largest]
-        size = next(size for size in statements.ROWS_AT_ONCE if size >= len(some))
-        empty = (None,) * (len(some[0]) * (size - len(some)))
-        yield statement(size), (*chain.from_iterable(some), *empty)
+def _at_once(values: list[object]) -> Iterator[Step]:
+    """Yield as few statements as the rows fit into: each of the smallest size, the rest of it empty."""
+    largest = statements.BATCH_SIZES[-1] * statements.BATCH_COLUMNS
+    for start in range(0, len(values), largest):
+        some = values[start : start + largest]
+        rows = len(some) // statements.BATCH_COLUMNS
+        size = next(size for size in statements.BATCH_SIZES if size >= rows)
+        some += (None,) * ((size - rows) * statements.BATCH_COLUMNS)
+        yield statements.insert_batch(size), some

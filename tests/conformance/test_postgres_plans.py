@@ -1,0 +1,115 @@
+"""Statements on PostgreSQL go by an index from the first row on, and a listing is always the same number of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from monedero.bootstrap import new_id
+from monedero.ledger.profiles import OwnerKind
+from monedero.storage.postgres import PostgresStore, statements
+from monedero.storage.store import NEWEST, Store
+from tests.ledgers import POSTGRES, Ledgers, opened
+from tests.support import accepted, deposit, new_wallet, opening, registration, run
+
+NOBODY = new_id()
+IDS = f"{{{NOBODY}}}"
+PAGE = {"before": NEWEST, "limit": 101}
+PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
+    "LOAD_WALLETS": (IDS,),
+    "LOAD_OWNERS": (IDS,),
+    "TAKEN_EMAILS": (["customer"], ["a@x.org"]),
+    "STORED_EVENTS": (IDS,),
+    "WALLET_BY_ID": (NOBODY,),
+    "EVENT_BY_ID": (NOBODY,),
+    "OWNER_BY_ID": (NOBODY, "customer"),
+    "WALLETS_OF_OWNER": (NOBODY, "customer", NEWEST, 101),
+    "WALLET_TRANSACTIONS": {"wallet": NOBODY, **PAGE},
+    "OWNER_TRANSACTIONS": {"owner": NOBODY, "kind": "customer", **PAGE},
+}
+
+
+@pytest.fixture(scope="module", params=POSTGRES)
+def filled(request: pytest.FixtureRequest, ledgers: Ledgers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return a ledger with some history, whose statistics are known."""
+    url = ledgers.new(request.param, tmp_path_factory.mktemp("plans"))
+    store = opened(url)
+    wallets = [new_wallet(store, OwnerKind.CUSTOMER) for _ in range(50)]
+    for _ in range(40):
+        accepted(store, *(deposit(wallet, 1) for wallet in wallets))
+    run(store.close())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    yield url
+    ledgers.drop(url)
+
+
+def plan(url: str, name: str) -> str:
+    """Return how the server runs a statement on the writer's or a reader's connection."""
+    store = opened(url)
+    assert isinstance(store, PostgresStore)
+
+    async def explain() -> str:
+        async with await psycopg.AsyncConnection.connect(store._writer._address) as connection:  # noqa: SLF001
+            found = await connection.execute(b"EXPLAIN " + getattr(statements, name).encode(), PARAMETERS[name])
+            return "\n".join(line for (line,) in await found.fetchall())
+
+    return run(explain())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_no_statement_reads_a_table_through(filled: str, name: str) -> None:
+    """Every statement that a request runs searches by an index, also where a table is small or was empty."""
+    assert "Seq Scan" not in plan(filled, name)
+
+
+def test_a_wallets_newest_page_reads_no_more_than_a_page(filled: str) -> None:
+    """Both sides of a wallet's history are read backwards from the newest, by an index each, up to the limit."""
+    steps = plan(filled, "WALLET_TRANSACTIONS")
+
+    assert "Index Scan Backward using events_by_payer" in steps
+    assert "Index Scan Backward using events_by_payee" in steps
+
+
+@pytest.mark.parametrize("wallets", [1, 100])
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_listings_take_the_same_statements_however_many_wallets(
+    ledgers: Ledgers, tmp_path: Path, kind: str, wallets: int
+) -> None:
+    """A customer with 100 wallets costs as many statements as one with a single wallet."""
+    url = ledgers.new(kind, tmp_path)
+    store = opened(url)
+    owner = registration(OwnerKind.CUSTOMER)
+    mine = [opening(owner.id, OwnerKind.CUSTOMER) for _ in range(wallets)]
+    accepted(store, owner, *mine, *(deposit(wallet.id, 1) for wallet in mine))
+    counted = {
+        name: statements_of(ledgers, kind, url, store, name)
+        for name in ("wallets", "owner_transactions", "wallet_transactions")
+    }
+    run(store.close())
+    ledgers.drop(url)
+
+    assert counted == {"wallets": 2, "owner_transactions": 3, "wallet_transactions": 2}
+
+
+def statements_of(ledgers: Ledgers, kind: str, url: str, store: Store, name: str) -> int:
+    """Return how many statements the server executes for a listing, by its own log."""
+    server, database = ledgers.server(kind), url.rpartition("/")[2]
+    with store.snapshot() as snapshot:
+        owner, wallet = next(snapshot.owners()).id, next(snapshot.wallets()).id
+    server.sql(f"ALTER DATABASE \"{database}\" SET log_statement = 'all'")
+    run(store.close())  # The next connections log what they execute.
+    before = len(server.log.read_text())
+    match name:
+        case "wallets":
+            assert run(store.queries.wallets(OwnerKind.CUSTOMER, owner, NEWEST, 1000))
+        case "owner_transactions":
+            assert run(store.queries.owner_transactions(OwnerKind.CUSTOMER, owner, NEWEST, 1000))
+        case _:
+            assert run(store.queries.wallet_transactions(OwnerKind.CUSTOMER, wallet, NEWEST, 1000))
+    run(store.close())
+    logged = server.log.read_text()[before:]
+    server.sql(f'ALTER DATABASE "{database}" RESET log_statement')
+    return len(re.findall(r"LOG:  execute ", logged))
