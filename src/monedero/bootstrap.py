@@ -13,6 +13,7 @@ from monedero.api.app import create_app
 from monedero.api.dispatch import ASGIApplication
 from monedero.api.http import Limits
 from monedero.api.services import Services
+from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
 from monedero.settings import Settings, SettingsError
 from monedero.storage import postgres, sqlite
@@ -113,7 +114,7 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
             finally:
                 await store.close()
 
-    services = Services(engine, store, settings.currency, now_microseconds, new_id, os.urandom)
+    services = Services(engine, store, Shown(), settings.currency, now_microseconds, new_id, os.urandom)
     limits = Limits(
         settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
     )

@@ -2,12 +2,14 @@
 
 from typing import TypeVar
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.profiles import OwnerKind
+from monedero.storage.sqlite import reader
 from monedero.storage.store import NEWEST, Store
 from tests.support import accepted, debit, deposit, new_wallet, opening, registration, run
 
@@ -60,6 +62,17 @@ def test_a_walk_returns_each_once_while_writes_go_on(store: Store) -> None:
         accepted(store, deposit(customer, 1), deposit(customer, 1))
 
     assert walked == expected
+
+
+def test_a_walk_goes_on_when_what_was_read_is_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few events the reader may remember, pages are whole, the second time too."""
+    monkeypatch.setattr(reader, "LIMIT_EVENTS", 3)
+    customer = new_wallet(store, OwnerKind.CUSTOMER)
+    expected = accepted(store, *(deposit(customer, 1) for _ in range(12)))[::-1]
+    for before, limit in ((NEWEST, 5), (expected[2].position, 4), (NEWEST, 12), (NEWEST, 5)):
+        below = [recorded for recorded in expected if recorded.position < before]
+
+        assert page(store, customer, before, limit) == below[:limit]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

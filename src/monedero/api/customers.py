@@ -11,7 +11,6 @@ from monedero.api.schemas import (
     WalletsBody,
     WalletTransactionsBody,
     customer_body,
-    transaction_bodies,
     wallet_body,
 )
 from monedero.api.services import Services, known
@@ -54,7 +53,7 @@ async def transactions(services: Services, request: Request) -> Response:
     following = asked.next(found.last) if found.more else msgspec.UNSET
     body = CustomerTransactionsBody(
         [
-            WalletTransactionsBody(each.wallet.id, transaction_bodies(each.transactions, OwnerKind.CUSTOMER))
+            WalletTransactionsBody(each.wallet.id, services.shown.transactions(each.transactions, OwnerKind.CUSTOMER))
             for each in found.wallets
         ],
         following,

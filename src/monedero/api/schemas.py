@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from monedero.api.errors import Problem, invalid_value, malformed_json
 from monedero.ledger.errors import DENIALS
-from monedero.ledger.events import DebitDenied, DepositAccepted, Movement, Recorded
+from monedero.ledger.events import DebitDenied, DepositAccepted, Movement
 from monedero.ledger.ids import OwnerId
 from monedero.ledger.money import AmountError, NotPositiveError, Units, parse_amount, render_amount
 from monedero.ledger.profiles import OwnerKind, Profile
@@ -297,11 +297,6 @@ def transaction_detail_body(movement: Movement, position: int) -> TransactionDet
         error,
         position,
     )
-
-
-def transaction_bodies(transactions: list[Recorded], seen_by: OwnerKind) -> list[TransactionBody]:
-    """Show a page of transactions."""
-    return [transaction_body(each.event, seen_by) for each in transactions if isinstance(each.event, Movement)]
 
 
 def _error(movement: Movement) -> str | None:

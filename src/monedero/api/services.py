@@ -8,6 +8,7 @@ import msgspec
 
 from monedero.api.errors import Problem, outcome_unknown, refused, unavailable
 from monedero.api.http import Request
+from monedero.api.shown import Shown
 from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
 from monedero.ledger.commands import Command
 from monedero.ledger.errors import Refusal
@@ -29,6 +30,7 @@ class Services(msgspec.Struct, frozen=True):
 
     engine: Engine
     store: Store
+    shown: Shown
     currency: str
     now: Callable[[], int]
     new_id: Callable[[], str]

@@ -13,7 +13,6 @@ from monedero.api.schemas import (
     TransactionsBody,
     amount_in,
     amount_out,
-    transaction_bodies,
     wallet_detail_body,
 )
 from monedero.api.services import Services, id_or_unknown, known, recorded_at
@@ -85,7 +84,7 @@ async def list_transactions(services: Services, request: Request, kind: OwnerKin
     found = known(await queries.wallet_transactions(kind, wallet_id, asked.before, asked.fetch), unknown).transactions
     shown = found[: asked.limit]
     following = asked.next(shown[-1].position) if len(found) > asked.limit else msgspec.UNSET
-    return json_response(200, TransactionsBody(transaction_bodies(shown, kind), following), *link(following))
+    return json_response(200, TransactionsBody(services.shown.transactions(shown, kind), following), *link(following))
 
 
 def movement_response(command: Deposit | Debit, recorded: Recorded, location: str) -> Response:

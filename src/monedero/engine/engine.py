@@ -49,11 +49,13 @@ class Engine:
         self._filled = asyncio.Event()
         self._stopped = False
         self._broken = False
+        self._loop: asyncio.AbstractEventLoop
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start committing, on the running loop."""
-        self._task = asyncio.create_task(self._run(), name="monedero-commit")
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name="monedero-commit")
 
     async def submit(self, command: Command) -> Outcome:
         """Commit a command and return what became of it.
@@ -65,7 +67,7 @@ class Engine:
             raise EngineStoppedError
         if len(self._queue) >= self._queue_limit:
             raise QueueFullError
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = self._loop.create_future()
         self._queue.append((command, future))
         self._filled.set()
         return await future
@@ -101,7 +103,7 @@ class Engine:
             return await commit(self._store, commands)
         except StoreBrokenError as error:
             self._stopped = self._broken = True
-            asyncio.get_running_loop().call_soon(self._on_broken, error)
+            self._loop.call_soon(self._on_broken, error)
             return [CommitUnknownError(str(error))] * len(commands)
         except (NotStoredError, CommitUnknownError) as error:
             return [error] * len(commands)

@@ -5,6 +5,7 @@ touches a page of the file for each row, so it runs in a thread of its own (docs
 """
 
 import asyncio
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ from monedero.storage.store import (
 )
 
 LISTING_THREADS = 2
+LIMIT_EVENTS = 32_768
+"""Of those that listings showed lately, about 25 MB. Beyond it all are forgotten; an event never changes."""
 
 Answer = TypeVar("Answer")
 
@@ -50,6 +53,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 
 
 _by_position = attrgetter("position")
+_positions: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[int])
 _recorded: msgspec.json.Decoder[list[Recorded]] = msgspec.json.Decoder(list[Recorded])
 _items: msgspec.json.Decoder[list[_Item]] = msgspec.json.Decoder(list[_Item])
 
@@ -59,6 +63,7 @@ class Reader:
 
     def __init__(self, path: Path, hot: HotWallets) -> None:
         self._hot = hot
+        self._events: dict[int, Recorded] = {}
         self._points = open_reader(path)
         self._idle: SimpleQueue[apsw.Connection] = SimpleQueue()
         for _ in range(LISTING_THREADS):
@@ -86,8 +91,21 @@ class Reader:
     async def wallet_transactions(
         self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
     ) -> WalletTransactions | None:
-        """See Queries.wallet_transactions."""
-        return await self._list(lambda connection: _wallet_transactions(connection, kind, wallet_id, before, limit))
+        """See Queries.wallet_transactions. Only events that were not read lately are read, in a thread."""
+        wallet = await self.wallet(wallet_id)
+        if wallet is None or wallet.owner_kind is not kind:
+            return None
+        page = self._points.execute(statements.WALLET_POSITIONS, (wallet.number, before, limit)).get
+        # SQLite keeps the order of what it concatenates, but does not promise it; sorting what is sorted costs little.
+        positions = sorted(_positions.decode(page), reverse=True) if page else []
+        events = self._events
+        if missing := tuple(position for position in positions if position not in events):
+            if len(events) > LIMIT_EVENTS:
+                events = self._events = {}
+                missing = tuple(positions)
+            found = await self._list(lambda connection: _events_at(connection, missing))
+            events.update((recorded.position, recorded) for recorded in found)
+        return WalletTransactions(wallet, [events[position] for position in positions])
 
     async def owner_transactions(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> OwnerPage | None:
         """See Queries.owner_transactions."""
@@ -186,16 +204,8 @@ def _wallets(
     return [to_wallet(row) for row in rows]
 
 
-def _wallet_transactions(
-    connection: apsw.Connection, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
-) -> WalletTransactions | None:
-    wallet = _wallet(connection, wallet_id)
-    if wallet is None or wallet.owner_kind is not kind:
-        return None
-    page = connection.execute(statements.WALLET_TRANSACTIONS, (wallet.number, before, limit)).get
-    # SQLite keeps the order of what it concatenates, but does not promise it; sorting what is sorted costs little.
-    transactions = sorted(_recorded.decode(page), key=_by_position, reverse=True) if page else []
-    return WalletTransactions(wallet, transactions)
+def _events_at(connection: apsw.Connection, positions: tuple[int, ...]) -> list[Recorded]:
+    return _recorded.decode(connection.execute(statements.EVENTS_AT, (apsw.carray(array("q", positions)),)).get)
 
 
 def _owner_transactions(

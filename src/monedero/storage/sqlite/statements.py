@@ -53,17 +53,22 @@ WALLETS_OF_OWNER = """
     LIMIT ?
 """
 
-# A wallet's transactions, newest first: two index scans, merged as they run. The page comes as one JSON array,
-# in one step, because each step gives the interpreter's lock away (docs/decisions/0004).
-WALLET_TRANSACTIONS = """
-    SELECT '[' || group_concat('{"position":' || position || ',"event":' || CAST(payload AS TEXT) || '}', ',') || ']'
+# Where a wallet's transactions are, newest first: two scans of indexes alone, merged as they run. They come as one
+# JSON array, in one step, because each step gives the interpreter's lock away (docs/decisions/0004).
+WALLET_POSITIONS = """
+    SELECT '[' || group_concat(position) || ']'
     FROM (
-        SELECT position, payload FROM events WHERE payer = ?1 AND position < ?2
+        SELECT position FROM events WHERE payer = ?1 AND position < ?2
         UNION ALL
-        SELECT position, payload FROM events WHERE payee = ?1 AND position < ?2
+        SELECT position FROM events WHERE payee = ?1 AND position < ?2
         ORDER BY position DESC
         LIMIT ?3
     )
+"""
+EVENTS_AT = """
+    SELECT '[' || group_concat('{"position":' || position || ',"event":' || CAST(payload AS TEXT) || '}', ',') || ']'
+    FROM events
+    WHERE position IN carray(?)
 """
 
 # An owner's history over all wallets, newest first, the openings among it: the newest of each wallet by
