@@ -10,7 +10,7 @@ NODE_MODULES := tools/postman/node_modules
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
-run: .venv/run.stamp ## create .venv, migrate, serve on 127.0.0.1:$(PORT)
+run: .venv/run.stamp ## create .venv, migrate, serve on 127.0.0.1; PORT=9000 for another port
 	@.venv/bin/monedero migrate --database-url '$(DATABASE_URL)'
 	@exec .venv/bin/monedero serve --port '$(PORT)' --database-url '$(DATABASE_URL)'
 

@@ -156,7 +156,8 @@ def load_settings(**given: object) -> Settings:
     Raises SettingsError, for a name that is no setting too: a misspelt limit is no limit.
     """
     for name in os.environ:
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields:
+        known = name.removeprefix(PREFIX).lower() in Settings.model_fields and name.isupper()
+        if name.upper().startswith(PREFIX) and not known:
             raise SettingsError(f"There is no setting {name}")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def test_a_ledger_from_nothing(ledgers: Ledgers, kind: str) -> None:
     ("url", "said"),
     [
         ("postgresql://127.0.0.1:1/ledger", "cannot be reached"),
-        ("postgresql://127.0.0.1:1/ledger?no_such_option=1", "cannot be read"),
+        ("postgresql://127.0.0.1:1/ledger?no_such_option=1", "cannot be read: it has to be"),
         ("postgresql://127.0.0.1:1,127.0.0.1:2/ledger", "cannot be reached"),
     ],
 )
@@ -64,6 +64,27 @@ def test_a_server_that_is_not_there(command: str, url: str, said: str) -> None:
     assert said in run.stderr
     assert run.stderr.count("\n") == 1
     assert "secret" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://somebody:s3cr/et@127.0.0.1:1/ledger",
+        "postgresql://somebody:1/s3cret@127.0.0.1:1/ledger",
+        "postgresql://somebody:s3cr@et@127.0.0.1:1/ledger",
+        "postgresql://somebody:s3cr%zzet@127.0.0.1:1/ledger",
+        "postgresql://127.0.0.1:1/ledger?password=s3 cret",
+        "postgresql://somebody:s3%20cr%2Fet@127.0.0.1:1/ledger",
+    ],
+)
+def test_a_password_is_never_shown(url: str) -> None:
+    """However the address is mistyped, no part of the password is in the sentence."""
+    run = Service(url).run("serve")
+
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1
+    assert "s3" not in run.stderr
+    assert "cr" not in run.stderr.replace("written", "")
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "verify"])

@@ -224,7 +224,7 @@ def test_rebuild_fails_on_an_altered_log(offline: Service) -> None:
     with offline, offline.client() as client:
         World(client).deposit(5)
     with sqlite3.connect(offline.database) as connection:
-        connection.execute("UPDATE events SET payload = CAST(replace(payload, '50000', '90000') AS BLOB)")
+        connection.execute("UPDATE events SET payload = CAST(replace(payload, ':50000', ':90000') AS BLOB)")
     connection.close()
     run = offline.run("rebuild")
 
@@ -279,6 +279,7 @@ def test_stopping_finishes_what_was_accepted(tmp_path: Path) -> None:
         ([], {"MONEDERO_PORT": "x"}, "MONEDERO_PORT"),
         ([], {"MONEDERO_CURRENCY": "euro"}, "MONEDERO_CURRENCY"),
         ([], {"MONEDERO_PROT": "1"}, "There is no setting MONEDERO_PROT"),
+        ([], {"monedero_port": "1"}, "There is no setting monedero_port"),
         ([], {"MONEDERO_PAGE_LIMIT_ITEMS": "10"}, "MONEDERO_PAGE_DEFAULT_ITEMS is larger than"),
         ([], {"MONEDERO_BATCH_LIMIT_COMMANDS": "0"}, "MONEDERO_BATCH_LIMIT_COMMANDS"),
         (["--host", "0.0.0.0"], {}, "--insecure-allow-open"),  # noqa: S104 - refused, which is the point

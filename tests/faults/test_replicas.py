@@ -147,6 +147,35 @@ def test_reads_go_on_while_the_primary_is_away(store: PostgresStore, pair: Pair)
         run(store.queries_at(10**6))
 
 
+def test_a_replica_that_is_promoted_answers_no_more(store: PostgresStore, pair: Pair) -> None:
+    """A replica that began a history of its own is left, whatever it would answer."""
+    pair.replica.promote()
+    accepted(store, deposit(pair.wallet, 1))
+
+    async def reads() -> list[int]:
+        return [await balance(store.queries, pair.wallet) for _ in range(20)]
+
+    pair.replica.sql("UPDATE wallets SET balance = 999", "ledger")
+    assert run(reads()) == [1] * 20
+    assert store.counts["replica_lost"] == 1
+
+
+def test_a_replica_is_not_asked_before_it_is_known_to_be_fresh(pair: Pair) -> None:
+    """A service that starts beside a replica that stands still reads from the primary from the first read on."""
+    pair.replica.pause_replay()
+    first = opened(pair.primary.url("ledger"))
+    accepted(first, deposit(pair.wallet, 5))
+    run(first.close())
+    store = opened(pair.primary.url("ledger"), replica_urls=pair.replica.url("ledger"), **FAST)
+
+    async def reads() -> set[int]:
+        return {await balance(store.queries, pair.wallet) for _ in range(200)}
+
+    assert run(reads()) == {5}
+    run(store.close())
+    pair.replica.resume_replay()
+
+
 def test_money_decisions_never_ask_a_replica(store: PostgresStore, pair: Pair) -> None:
     """With replay paused, every decision knows all that was decided before."""
     pair.replica.pause_replay()
@@ -190,6 +219,7 @@ def stranger() -> Iterator[tuple[Server, Server]]:
     [
         ("no replica", "is no replica: it takes writes"),
         ("another's", "is a replica of another primary"),
+        ("another database", "this is another database of it"),
         ("a wrong password", "password authentication failed"),
     ],
 )
@@ -198,6 +228,7 @@ def test_what_is_no_replica_of_this_ledger(pair: Pair, stranger: tuple[Server, S
     url = {
         "no replica": pair.primary.url("ledger"),
         "another's": stranger[1].url("ledger"),
+        "another database": pair.replica.url("postgres"),
         "a wrong password": stranger[1].url("ledger").replace(PASSWORD, "wrong"),
     }[wrong]
     refused = Service(pair.primary.url("ledger"), MONEDERO_REPLICA_URLS=url).run("serve")

@@ -54,6 +54,7 @@ class Services(msgspec.Struct, frozen=True):
         wanted = request.header(MIN_POSITION)
         if wanted is None:
             return self.store.queries
+        wanted = wanted.strip()
         if not wanted.isdigit() or int(wanted) > NEWEST:
             raise Problem(400, "Ledger-Min-Position must be a position in the log, such as 42", "invalid_position")
         queries = await self.store.queries_at(int(wanted))

@@ -72,7 +72,7 @@ def _listen(settings: Settings) -> list[socket.socket]:
         ]
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # The rest says the address again.
-        raise SettingsError(f"Cannot listen on {host} port {port}: {reason}") from None
+        raise SettingsError(f"Cannot listen on {host} port {port}: {reason}; --port takes another one") from None
 
 
 def _banner(settings: Settings, listener: socket.socket) -> str:

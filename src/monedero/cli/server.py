@@ -1,6 +1,7 @@
 """The server of one process: uvicorn over our application, with our limits."""
 
 import gc
+import logging
 import resource
 import signal
 import socket
@@ -31,6 +32,7 @@ def run_server(settings: Settings, listener: socket.socket, on_started: Callable
 
     Raises SettingsError, StoreUnavailableError.
     """
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # Lost connections are ours to tell of, in our words.
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     _allow_files(settings.connection_limit)
     store = open_store(settings)

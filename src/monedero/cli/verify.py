@@ -1,9 +1,11 @@
 """The command `monedero verify`."""
 
+import sys
+
 import click
 
 from monedero.bootstrap import ledger_name, open_snapshot
-from monedero.cli.common import altered, database_option, one_sentence, progress, settings_of
+from monedero.cli.common import ALTERED, altered, database_option, one_sentence, progress, settings_of
 from monedero.engine.replay import DiscrepancyError
 from monedero.engine.verify import verify as audit
 from monedero.ledger.money import render_amount
@@ -18,7 +20,7 @@ def verify(database_url: str | None) -> None:
     Reads every stored byte: recomputes the hash chain and the Merkle tree, replays every event, and compares the
     head, the columns, each wallet's balance and version, the personal data's seals and the sum of all money. Reads
     one moment of the ledger, so that a running service may go on. Exits 1 naming the first position, wallet or
-    owner that differs.
+    owner that differs, or because an import is not finished.
     """
     settings = settings_of(database_url)
     with open_snapshot(settings) as snapshot, progress("verifying", snapshot.head().size) as step:
@@ -35,7 +37,14 @@ def verify(database_url: str | None) -> None:
     click.echo(
         f"  {found.wallets:>12,} wallets with the balance and version that follow; together {total}, what came in"
     )
-    click.echo(f"  {found.owners:>12,} owners with the personal data that was sealed")
+    kept = found.owners - found.owners_without_personal_data
+    click.echo(f"  {kept:>12,} owners with the personal data that was sealed")
+    if found.owners_without_personal_data:
+        click.echo(f"  {found.owners_without_personal_data:>12,} owners whose personal data is not kept here")
     click.echo(f"  Merkle root {found.root}")
     if unfinished:
-        click.echo(f"The import into it is not finished: it has {found.events:,} of {unfinished.size:,} events.")
+        click.echo(
+            f"monedero: the import into it is not finished: it has {found.events:,} of {unfinished.size:,} events",
+            err=True,
+        )
+        sys.exit(ALTERED)

@@ -106,6 +106,7 @@ class Engine:
             self._loop.call_soon(self._on_broken, error)
             return [CommitUnknownError(str(error))] * len(commands)
         except (NotStoredError, CommitUnknownError) as error:
+            _logger.warning("a batch of %d was not committed, or nobody knows: %s", len(commands), error)
             return [error] * len(commands)
         except Exception as error:
             if len(commands) == 1:

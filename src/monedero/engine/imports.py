@@ -90,6 +90,8 @@ def _begin(store: Store, begun: Import) -> Head:
     with store.overhaul() as ledger:
         unfinished, head = ledger.importing(), ledger.head()
         if unfinished is None:
+            if (head.size, head.root) == (begun.size, begun.root) and head != EMPTY:
+                raise ImportRefusedError("The ledger holds exactly the events of this export: it has been imported")
             if head != EMPTY:
                 raise ImportRefusedError(
                     f"The ledger holds {head.size:,} events: an import needs an empty one, as `monedero migrate` makes"

@@ -14,6 +14,7 @@ class Verified(msgspec.Struct, frozen=True):
 
     events: int
     owners: int
+    owners_without_personal_data: int
     wallets: int
     transactions: int
     deposited: int
@@ -32,7 +33,7 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
         replay.run(snapshot.rows(), progress)
         replay.expect(snapshot.head())
         _compare_wallets(snapshot, replay)
-        _compare_owners(snapshot, replay)
+        erased = _compare_owners(snapshot, replay)
         damage = snapshot.damage()
     except StoreBrokenError as error:
         raise DiscrepancyError(f"after position {replay.head.size - 1}: {error}") from None
@@ -41,6 +42,7 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
     return Verified(
         replay.head.size,
         len(replay.registrations),
+        erased,
         len(replay.state.wallets),
         replay.transactions,
         -replay.world,
@@ -68,13 +70,17 @@ def _compare_wallets(snapshot: Snapshot, replay: Replay) -> None:
         raise DiscrepancyError(f"all balances and the world's sum to {render_amount(total)}, not to 0")
 
 
-def _compare_owners(snapshot: Snapshot, replay: Replay) -> None:
+def _compare_owners(snapshot: Snapshot, replay: Replay) -> int:
+    """Return for how many owners there is no personal data."""
     seen: set[OwnerId] = set()
+    without = 0
     for owner in snapshot.owners():
         _compare_owner(owner, replay)
         seen.add(owner.id)
+        without += owner.personal is None
     for owner_id in replay.registrations.keys() - seen:
         raise DiscrepancyError(f"owner {owner_id} is missing")
+    return without
 
 
 def _compare_owner(stored: StoredOwner, replay: Replay) -> None:

@@ -130,6 +130,8 @@ def opened(address: str, name: str) -> Iterator[psycopg.Connection]:
     try:
         connection = psycopg.connect(address, autocommit=True)
     except psycopg.Error as error:
+        if "read-only" in str(error):
+            raise StoreUnavailableError(f"The server at {name} is a replica or read-only: it takes no writes") from None
         # What a server says when it turns somebody away has a severity, and this error no other sign of it.
         kind = StoreUnavailableError if "FATAL" in str(error) else NobodyAnswersError
         raise kind(f"The ledger at {name} cannot be reached: {sentence(error)}") from None
@@ -204,7 +206,15 @@ def sentence(error: BaseException) -> str:
 
 
 def _parse(url: str) -> dict[str, Any]:
+    """Read an address. What is wrong with it is not repeated: it may be a part of the password."""
     try:
-        return conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        raise StoreUnavailableError(f"The address of the database cannot be read: {sentence(error)}") from None
+        given = conninfo_to_dict(url)
+        ports = [port for port in str(given.get("port", "")).split(",") if port]
+        if all(port.isdigit() for port in ports) and "@" not in f"{given.get('host')}{given.get('dbname')}":
+            return given
+    except psycopg.ProgrammingError:
+        pass
+    raise StoreUnavailableError(
+        "The address of the database cannot be read: it has to be postgresql://user@host:port/database, where / @ : % "
+        "and spaces inside a part are written as %2F %40 %3A %25 %20, with libpq's parameters behind a question mark"
+    )

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, connect, hung_up_after, is_lost, sentence
 from monedero.storage.postgres.rows import Row
 from monedero.storage.store import StoreUnavailableError
@@ -34,8 +35,10 @@ class Ask(Protocol):
 class Pool:
     """Connections to one server, the primary or a replica; each is opened when it is first needed."""
 
-    def __init__(self, address: str, limits: Limits) -> None:
+    def __init__(self, address: str, limits: Limits, replica_of: Row | None = None) -> None:
+        """`replica_of` is the IDENTITY that the server of this pool must have as a replica."""
         self._address = address
+        self._replica_of = replica_of
         self._patience_seconds = limits.patience_seconds
         self._idle: list[Connection] = []
         self._room = asyncio.Semaphore(limits.pool_connections)
@@ -50,7 +53,7 @@ class Pool:
                     raise
                 await self.close()  # The idle ones are no younger.
                 return await self._run(query)
-        except (psycopg.OperationalError, TimeoutError) as error:
+        except (psycopg.Error, TimeoutError) as error:
             raise StoreUnavailableError(f"The database cannot be read: {sentence(error)}") from error
 
     async def close(self) -> None:
@@ -61,7 +64,11 @@ class Pool:
     async def _run(self, query: Query[Answer]) -> Answer:
         async with self._connection() as connection:
             with hung_up_after(connection, self._patience_seconds):
-                return await query(connection)
+                answer = await query(connection)
+            if self._replica_of and not is_replica(connection.info):
+                await connection.close()
+                raise StoreUnavailableError("The replica takes writes now: it is none any more")
+            return answer
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -88,4 +95,15 @@ class Pool:
             if not line.poll(0):
                 return connection
             await connection.close()
-        return await connect(self._address)
+        connection = await connect(self._address)
+        if self._replica_of:
+            identity = await (await connection.execute(statements.IDENTITY)).fetchone()
+            if identity != self._replica_of:
+                await connection.close()
+                raise StoreUnavailableError("The server is a replica of another primary, or of another database")
+        return connection
+
+
+def is_replica(server: psycopg.ConnectionInfo) -> bool:
+    """Tell whether the server only follows a primary; it tells us with an answer when that changes."""
+    return server.parameter_status("in_hot_standby") == "on"

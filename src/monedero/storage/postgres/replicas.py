@@ -112,17 +112,21 @@ class Router:
         return True
 
     async def _keep_watching(self) -> None:
-        before = 0
+        before: int | None = None
         while True:
-            await asyncio.gather(*(self._judge(replica, before) for replica in self._replicas))
+            now = before
             # While the primary is away the replicas are all there is: they go on as they are.
             with suppress(StoreUnavailableError):
-                before = await self._reader.size()
+                now = await self._reader.size()
+            wanted = now if before is None else before
+            if wanted is not None:
+                await asyncio.gather(*(self._judge(replica, wanted) for replica in tuple(self._replicas)))
+            before = now
             await asyncio.sleep(self._lag_seconds)
 
-    async def _judge(self, replica: Replica, before: int) -> None:
+    async def _judge(self, replica: Replica, wanted: int) -> None:
         try:
-            usable = await replica.look() >= before
+            usable = await replica.look() >= wanted
         except StoreUnavailableError as error:
             self._lose(replica, error)
             return

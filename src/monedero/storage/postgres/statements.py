@@ -184,4 +184,4 @@ NOTE_MIGRATION = "INSERT INTO migrations (number, name) VALUES (%s, %s)"
 INSERT_HEAD = "INSERT INTO head (single, size, frontier, root, link) VALUES (1, %s, %s, %s, %s)"
 
 # The server.
-SYSTEM_IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+IDENTITY = "SELECT system_identifier, current_database(), current_schema() FROM pg_control_system()"

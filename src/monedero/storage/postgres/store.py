@@ -5,14 +5,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-import psycopg
-
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, NobodyAnswersError, conninfo, name_of, opened
 from monedero.storage.postgres.migrate import require_migrated, require_whole
-from monedero.storage.postgres.pool import Pool
+from monedero.storage.postgres.pool import Pool, is_replica
 from monedero.storage.postgres.reader import Reader
 from monedero.storage.postgres.replicas import Router
+from monedero.storage.postgres.rows import Row
 from monedero.storage.postgres.snapshot import DatabaseOverhaul, DatabaseSnapshot, overhaul, snapshot
 from monedero.storage.postgres.writer import Writer, WriteTransaction
 from monedero.storage.store import StoreUnavailableError
@@ -47,7 +46,7 @@ class PostgresStore:
             require_migrated(connection, name_of(url))
             if not for_import:
                 require_whole(connection, name_of(url))
-            ours = _identity(connection)
+            ours = connection.execute(statements.IDENTITY).fetchone()
         for replica in replicas:
             try:
                 _require_replica(replica, limits, ours)
@@ -57,7 +56,7 @@ class PostgresStore:
         self._writer = Writer(address, limits, self.counts)
         self._router = Router(
             Pool(address, limits),
-            [Pool(conninfo(replica, limits, read_write=False, by_index=True), limits) for replica in replicas],
+            [Pool(conninfo(replica, limits, read_write=False, by_index=True), limits, ours) for replica in replicas],
             lag_seconds=replica_lag_seconds,
             wait_seconds=replica_wait_seconds,
             counts=self.counts,
@@ -90,17 +89,13 @@ class PostgresStore:
         await self._router.close()
 
 
-def _identity(connection: psycopg.Connection) -> int:
-    """Return what a primary and its replicas have in common."""
-    row = connection.execute(statements.SYSTEM_IDENTIFIER).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _require_replica(url: str, limits: Limits, primary: int) -> None:
+def _require_replica(url: str, limits: Limits, ours: Row | None) -> None:
     name = name_of(url)
     with opened(conninfo(url, limits, read_write=False), name) as connection:
-        if connection.info.parameter_status("in_hot_standby") != "on":
+        if not is_replica(connection.info):
             raise StoreUnavailableError(f"The server at {name} is no replica: it takes writes")
-        if _identity(connection) != primary:
-            raise StoreUnavailableError(f"The server at {name} is a replica of another primary")
+        if connection.execute(statements.IDENTITY).fetchone() != ours:
+            raise StoreUnavailableError(
+                f"The server at {name} is a replica of another primary, or this is another database of it"
+            )
         require_migrated(connection, name)

@@ -1,10 +1,9 @@
-"""The writer: one connection, one transaction a batch in three round trips, and what a failure of each means.
+"""The writer: one connection, one transaction a batch in two round trips, and what a failure of each means.
 
-1. BEGIN, and every wallet that the batch touches: locked in the order of ids, and read.
-2. The head: locked and read. A batch that registers somebody or opens a wallet takes it with the wallets.
-3. The rows, the wallets that moved, the head, COMMIT.
+1. BEGIN; every wallet that the batch touches, locked in the order of ids, and read; the head, locked and read.
+2. The rows, the wallets that moved, the head, COMMIT.
 
-Until the third is sent nothing can have been stored. From then on a lost answer is unknown, until the batch
+Until the second is sent nothing can have been stored. From then on a lost answer is unknown, until the batch
 has been looked up under the head's lock, which the transaction in doubt holds for as long as it lives.
 """
 
@@ -105,8 +104,7 @@ class WriteTransaction:
         async with self._exchange():
             if touched.wallets:
                 wallets = await self._send(statements.LOAD_WALLETS, (array(sorted(touched.wallets)),))
-            if touched.owners or touched.emails:
-                self._head = await self._send(statements.LOCK_HEAD)
+            self._head = await self._send(statements.LOCK_HEAD)
             if touched.owners:
                 owners = await self._send(statements.LOAD_OWNERS, (array(touched.owners),))
             if touched.emails:
