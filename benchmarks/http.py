@@ -1,7 +1,8 @@
 """Requests a second, latency and CPU of the real service, beside the same stack answering a constant.
 
-Both run in processes of their own and are driven by `wrk` in turns, so that whatever else the machine does
-hits both. The ledger is on disk, each commit synced; afterwards `monedero verify` must find it whole.
+All run in processes of their own and are driven by `wrk` in turns, so that whatever else the machine does
+hits each. The ledgers are on disk, each commit synced; afterwards `monedero verify` must find them whole. Those in
+PostgreSQL are on a server that the benchmark starts on the same machine.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ import msgspec
 
 from benchmarks.constant import Answers
 from benchmarks.report import RESULTS, environment, print_environment, print_table, write
+from tests.postgres import Server, server_folder, servers
 
 CUSTOMERS, BUSINESSES = 1_000, 10
 LISTED = 20
@@ -32,8 +34,9 @@ PREPARED = 20_000
 """Requests of each workload, sent over and over."""
 CLIENTS = 32
 LIMIT_SECONDS = 60
-TARGETS = {"debit": 0.5}
-"""The share of the constant's requests a second that must be reached."""
+SEVERAL = 2
+TARGETS = {"debit": 0.7, "wallet": 0.8, "page of 100": 0.25, "debit, PostgreSQL": 0.5}
+"""The share of the constant's requests a second that is aimed at."""
 PROGRAM = Path(sys.executable).with_name("monedero")
 DEBIT = "POST /businesses/wallets/{business_wallet_id}/debit"
 WALLET = "GET /customers/wallets/{wallet_id}"
@@ -64,25 +67,41 @@ class Run(NamedTuple):
 def main(rounds: int, seconds: int, connections: int) -> None:
     """Measure the service beside the same stack answering a constant."""
     RESULTS.mkdir(exist_ok=True)
-    with TemporaryDirectory(dir=RESULTS) as name:
-        folder = Path(name)
-        ledger = f"--database-url=sqlite:///{folder}/ledger.db"
-        _monedero("migrate", ledger)
-        with _serve(PROGRAM, "serve", "--port=0", ledger) as ours:
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(TemporaryDirectory(dir=RESULTS)))
+        server = opened.enter_context(_postgres())
+        ledgers = {
+            "": f"sqlite:///{folder}/ledger.db",
+            ", PostgreSQL": server.create_database("one"),
+            f", PostgreSQL, {SEVERAL} workers": server.create_database("several"),
+        }
+        driven: dict[str, tuple[Served, Path]] = {}
+        for label, url in ledgers.items():
+            _monedero("migrate", url)
+            workers = str(SEVERAL) if "workers" in label else "1"
+            ours = opened.enter_context(
+                _serve(PROGRAM, "serve", "--port=0", f"--database-url={url}", "--workers", workers)
+            )
             answers, workloads = asyncio.run(_fund(ours.url))
-            (folder / "answers").write_bytes(msgspec.json.encode(answers))
-            for workload, requests in workloads.items():
-                (folder / workload).write_text("\n".join(requests))
-            with _serve(sys.executable, "-m", "benchmarks.constant", folder / "answers") as constant:
-                runs = [
-                    [[_drive(each, folder / workload, seconds, connections) for each in (ours, constant)]
-                     for workload in workloads]
-                    for _ in range(1 + rounds)
-                ]  # fmt: skip
-        verified = _monedero("verify", ledger)
+            for workload, requests in workloads.items() if not label else [("debit", workloads["debit"])]:
+                prepared = folder / f"{workload}{label}"
+                prepared.write_text("\n".join(requests))
+                driven[prepared.name] = ours, prepared
+            if not label:
+                (folder / "answers").write_bytes(msgspec.json.encode(answers))
+        constant = opened.enter_context(_serve(sys.executable, "-m", "benchmarks.constant", folder / "answers"))
+        runs = [
+            [[_drive(each, prepared, seconds, connections) for each in (ours, constant)]
+             for ours, prepared in driven.values()]
+            for _ in range(1 + rounds)
+        ]  # fmt: skip
+        verified = [_monedero("verify", url) for url in ledgers.values()]
         where = environment(folder / "ledger.db")
+        where["durability"] += (
+            f"; PostgreSQL {server.sql('SHOW server_version')[0][0]}, fsync on, synchronous_commit on"
+        )
     failed = sum(run.failed for round_ in runs for pair in round_ for run in pair)
-    measured = dict(zip(workloads, zip(*runs[1:], strict=True), strict=True))
+    measured = dict(zip(driven, zip(*runs[1:], strict=True), strict=True))
     print_environment(where)
     print(f"\nours and the constant in turns: medians of {rounds} rounds of {seconds} s, {connections} connections")
     columns = ("req/s", "p50 ms", "p99 ms", "CPU us")
@@ -90,14 +109,23 @@ def main(rounds: int, seconds: int, connections: int) -> None:
         ("", *columns, "constant req/s", *columns[1:], "ratio", "min", "max", "target", ""),
         [_row(workload, *zip(*pairs, strict=True)) for workload, pairs in measured.items()],
     )
-    print(f"\nfailed requests: {failed}\n{verified}")
+    print(f"\nfailed requests: {failed}; {len(verified)} ledgers verify")
     write("http", {"environment": where, "connections": connections, "seconds": seconds, "runs": measured})
     sys.exit(1 if failed else 0)
 
 
+@contextmanager
+def _postgres() -> Iterator[Server]:
+    """Run the newest PostgreSQL that there is, as durable as it is by default."""
+    settings = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
+    binaries = next(iter(servers().values()))
+    with server_folder() as folder, Server(binaries, folder / "server", durable=True, settings=settings) as server:
+        yield server
+
+
 def _monedero(command: str, ledger: str) -> str:
     """Run the program; a ledger that does not verify makes the benchmark void."""
-    done = subprocess.run([PROGRAM, command, ledger], capture_output=True, text=True, check=False)
+    done = subprocess.run([PROGRAM, command, f"--database-url={ledger}"], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"void: monedero {command} failed\n{done.stderr}")
     return done.stdout
@@ -194,9 +222,14 @@ def _drive(server: Served, prepared: Path, seconds: int, connections: int) -> Ru
 
 
 def _cpu_seconds(server: Served) -> float:
-    """Return what all threads of the process have used so far, in user and kernel mode."""
-    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return what the process and its children have used so far, all threads, in user and kernel mode."""
+    used = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # It ended meanwhile.
+            fields = path.read_text().rpartition(")")[2].split()
+            if server.pid in (int(path.parent.name), int(fields[1])):
+                used += int(fields[11]) + int(fields[12])
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 def _row(workload: str, ours: tuple[Run, ...], constant: tuple[Run, ...]) -> list[str]:
