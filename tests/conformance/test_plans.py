@@ -1,13 +1,17 @@
 """Listings of the embedded store are index scans, whatever the size of the log."""
 
 from array import array
+from collections import Counter
 from pathlib import Path
 
 import apsw
 import pytest
 
-from monedero.storage.sqlite import statements
+from monedero.ledger.profiles import OwnerKind
+from monedero.storage.sqlite import SqliteStore, statements
+from monedero.storage.sqlite.reader import LISTING_THREADS
 from monedero.storage.store import NEWEST
+from tests.support import accepted, deposit, opening, registration, run
 
 PARAMETERS = {
     "WALLET_POSITIONS": (1, NEWEST, 100),
@@ -38,6 +42,36 @@ def test_no_query_reads_a_table_through(database: Path, name: str) -> None:
 
     bounded = ("SCAN items", "SCAN carray", "SCAN (subquery")
     assert not {step for step in scanned if not step.startswith(bounded)}
+
+
+@pytest.mark.parametrize("wallets", [1, 100])
+def test_listings_take_the_same_statements_however_many_wallets(database: Path, wallets: int) -> None:
+    """A customer with 100 wallets costs as many statements as one with a single wallet."""
+    store = SqliteStore(database)
+    owner = registration(OwnerKind.CUSTOMER)
+    mine = [opening(owner.id, OwnerKind.CUSTOMER) for _ in range(wallets)]
+    accepted(store, owner, *mine, *(deposit(wallet.id, 1) for wallet in mine))
+    counted: Counter[str] = Counter()
+    connections = [store.queries._points, *(store.queries._idle.get() for _ in range(LISTING_THREADS))]  # noqa: SLF001
+    listing = ""
+
+    def count(_: object, statement: str, __: object) -> bool:
+        counted[listing] += statement not in {"BEGIN", "ROLLBACK"}
+        return True
+
+    for connection in connections:
+        connection.exec_trace = count
+    for connection in connections[1:]:
+        store.queries._idle.put(connection)  # noqa: SLF001 - as they came
+    listing = "wallets"
+    run(store.queries.wallets(OwnerKind.CUSTOMER, owner.id, NEWEST, 1000))
+    listing = "history"
+    run(store.queries.owner_transactions(OwnerKind.CUSTOMER, owner.id, NEWEST, 1000))
+    listing = "transactions"
+    run(store.queries.wallet_transactions(OwnerKind.CUSTOMER, mine[0].id, NEWEST, 1000))
+    run(store.close())
+
+    assert counted == {"wallets": 1, "history": 2, "transactions": 2}
 
 
 def test_a_wallets_newest_page_is_two_index_scans_merged(database: Path) -> None:

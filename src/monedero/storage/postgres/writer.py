@@ -11,11 +11,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import LiteralString
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from monedero.ledger.ids import OwnerId
 from monedero.ledger.merkle import Head
@@ -38,24 +37,30 @@ Result = psycopg.AsyncCursor[Row]
 
 
 class Writer:
-    """The connection that writes; replaced when it is lost."""
+    """The connection that writes; replaced when it is lost, or when a transaction on it failed.
+
+    It stays in pipeline mode. Leaving that mode sends a message after which the server no longer ends a session that
+    has gone silent in a transaction.
+    """
 
     def __init__(self, address: str, limits: Limits, counts: Counter[str]) -> None:
         self._address = address
         self._limits = limits
         self._counts = counts
         self._connection: psycopg.AsyncConnection | None = None
+        self._mode = AsyncExitStack()
+        self._pipeline: psycopg.AsyncPipeline
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["WriteTransaction"]:
         """See Store.transaction."""
         connection = await self._connected()
-        transaction = WriteTransaction(connection, self._limits.patience_seconds, self._counts)
+        transaction = WriteTransaction(connection, self._pipeline, self._limits.patience_seconds, self._counts)
         try:
             yield transaction
             await transaction.end()
         except BaseException:
-            await transaction.abandon()
+            await self.close()  # Which makes the server roll back, whatever state the transaction is in.
             raise
 
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
@@ -75,20 +80,31 @@ class Writer:
         """Give the connection back."""
         if self._connection is not None:
             await self._connection.close()
+            with suppress(psycopg.Error):
+                await self._mode.aclose()
 
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None or self._connection.closed:
             if self._connection is not None:
+                await self.close()
                 self._counts["reconnects"] += 1
             self._connection = await reconnect(self._address, self._limits.reconnect_seconds)
+            self._pipeline = await self._mode.enter_async_context(self._connection.pipeline())
         return self._connection
 
 
 class WriteTransaction:
     """One batch. Every answer is awaited for a bounded time, then the connection is given up."""
 
-    def __init__(self, connection: psycopg.AsyncConnection, patience_seconds: float, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection,
+        pipeline: psycopg.AsyncPipeline,
+        patience_seconds: float,
+        counts: Counter[str],
+    ) -> None:
         self._connection = connection
+        self._pipeline = pipeline
         self._patience_seconds = patience_seconds
         self._counts = counts
         self._begun = False
@@ -163,27 +179,18 @@ class WriteTransaction:
             # The wait for the synchronous standby was cut short: it is stored here, and may be lost with this server.
             raise CommitUnknownError("The database committed without its standby")
 
-    async def abandon(self) -> None:
-        """Roll back; where that cannot be, hang up, which makes the server roll back."""
-        if self._connection.info.transaction_status is TransactionStatus.IDLE:
-            return
-        try:
-            with hung_up_after(self._connection, self._patience_seconds):
-                await self._connection.execute("ROLLBACK")
-        except psycopg.Error:
-            await self._connection.close()
-
     async def _commit(self) -> Result:
         try:
             with hung_up_after(self._connection, self._patience_seconds):
-                async with self._connection.pipeline():
-                    if (batch := self._batch) is not None:
-                        for owner in batch.owners:
-                            await self._send(statements.INSERT_OWNER, from_owner(owner))
-                        for wallet in batch.opened:
-                            await self._send(statements.INSERT_WALLET, from_wallet(wallet))
-                        await self._send(statements.APPEND, from_batch(batch))
-                    return await self._connection.execute("COMMIT", prepare=False)
+                if (batch := self._batch) is not None:
+                    for owner in batch.owners:
+                        await self._send(statements.INSERT_OWNER, from_owner(owner))
+                    for wallet in batch.opened:
+                        await self._send(statements.INSERT_WALLET, from_wallet(wallet))
+                    await self._send(statements.APPEND, from_batch(batch))
+                result = await self._connection.execute("COMMIT", prepare=False)
+                await self._pipeline.sync()
+                return result
         except psycopg.Error as error:
             if is_lost(error) or self._connection.closed:
                 raise unknown(error) from error
@@ -193,11 +200,11 @@ class WriteTransaction:
     async def _exchange(self) -> AsyncIterator[None]:
         """Send what is sent inside as one round trip."""
         with failures_named(self._counts), hung_up_after(self._connection, self._patience_seconds):
-            async with self._connection.pipeline():
-                if not self._begun:
-                    self._begun = True
-                    await self._connection.execute("BEGIN", prepare=False)
-                yield
+            if not self._begun:
+                self._begun = True
+                await self._connection.execute("BEGIN", prepare=False)
+            yield
+            await self._pipeline.sync()
 
     async def _send(self, statement: LiteralString, parameters: Row = ()) -> Result:
         cursor = self._connection.cursor(binary=True)
