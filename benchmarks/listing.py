@@ -16,7 +16,7 @@ import uvloop
 
 from benchmarks.report import RESULTS, environment, print_environment, print_table, write
 from monedero.bootstrap import new_id, now_microseconds
-from monedero.engine.batch import commit
+from monedero.engine.batch import alone, commit
 from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
 from monedero.ledger.ids import OwnerId, TransactionId, WalletId
 from monedero.ledger.money import Units
@@ -99,7 +99,8 @@ async def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
     at = now_microseconds()
     owners = [(kind, OwnerId(new_id())) for kind in OwnerKind]
     await commit(
-        store, [RegisterOwner(owner, at, kind, Profile("A", "B", "a@b", None), bytes(16)) for kind, owner in owners]
+        store,
+        alone(*(RegisterOwner(owner, at, kind, Profile("A", "B", "a@b", None), bytes(16)) for kind, owner in owners)),
     )
     (_, customer), (_, business) = owners
     many, few, shop = (WalletId(new_id()) for _ in range(3))
@@ -108,7 +109,7 @@ async def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
         (few, OwnerKind.CUSTOMER, customer),
         (shop, OwnerKind.BUSINESS, business),
     )
-    await commit(store, [OpenWallet(wallet, at, kind, owner, "EUR") for wallet, kind, owner in opened])
+    await commit(store, alone(*(OpenWallet(wallet, at, kind, owner, "EUR") for wallet, kind, owner in opened)))
 
     def movement(wallet: WalletId, number: int) -> Command:
         transaction, now, amount = TransactionId(new_id()), now_microseconds(), Units(10_000)
@@ -118,7 +119,7 @@ async def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
 
     for wallet, total in ((many, transactions), (few, FEW)):
         for done in range(0, total, BATCH):
-            await commit(store, [movement(wallet, number) for number in range(min(BATCH, total - done))])
+            await commit(store, alone(*(movement(wallet, number) for number in range(min(BATCH, total - done)))))
     return many, few
 
 

@@ -19,11 +19,26 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from monedero.bootstrap import new_id, now_microseconds
-from monedero.engine.batch import Outcome
+from monedero.engine.batch import alone, found_again
 from monedero.engine.batch import commit as commit_batch
-from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
+from monedero.engine.work import Answers, Outcome, Submission
+from monedero.ledger.commands import (
+    Capture,
+    Command,
+    Debit,
+    Deposit,
+    ExpireHold,
+    OpenWallet,
+    Payout,
+    PlaceHold,
+    Refund,
+    RegisterOwner,
+    Transfer,
+    VoidHold,
+    Withdraw,
+)
 from monedero.ledger.events import Recorded
-from monedero.ledger.ids import OwnerId, TransactionId, WalletId
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.storage.store import Store
@@ -61,14 +76,67 @@ def deposit(wallet: WalletId, units: int, description: str | None = "Apertura cu
     return Deposit(TransactionId(new_id()), now_microseconds(), wallet, Units(units), description)
 
 
+def refund(debit_id: str, units: int | None = None) -> Refund:
+    """Return a command that refunds units of 1/10,000 of a debit, or all."""
+    amount = None if units is None else Units(units)
+    return Refund(TransactionId(new_id()), now_microseconds(), TransactionId(debit_id), amount, "Devolucion")
+
+
+def hold(business: WalletId, customer: WalletId, units: int, expires_at: int | None = None) -> PlaceHold:
+    """Return a command that holds units of 1/10,000, for an hour if nothing else is said."""
+    now = now_microseconds()
+    until_then = now + 3_600_000_000 if expires_at is None else expires_at
+    return PlaceHold(HoldId(TransactionId(new_id())), now, business, customer, Units(units), until_then, "Reserva")
+
+
+def capture(hold_id: str, units: int | None = None, at: int | None = None, *, final: bool = False) -> Capture:
+    """Return a command that captures units of 1/10,000 of a hold, or all."""
+    amount = None if units is None else Units(units)
+    return Capture(TransactionId(new_id()), at or now_microseconds(), HoldId(TransactionId(hold_id)), amount, final)
+
+
+def void(hold_id: str) -> VoidHold:
+    """Return a command that gives a hold up."""
+    return VoidHold(TransactionId(new_id()), now_microseconds(), HoldId(TransactionId(hold_id)))
+
+
+def expiry(hold_id: str, at: int) -> ExpireHold:
+    """Return the command that ends a hold at a time."""
+    return ExpireHold(TransactionId(new_id()), at, HoldId(TransactionId(hold_id)))
+
+
+def payout(business: WalletId, units: int) -> Payout:
+    """Return a command that pays units of 1/10,000 out to a business."""
+    return Payout(TransactionId(new_id()), now_microseconds(), business, Units(units), "Pago")
+
+
+def withdrawal(customer: WalletId, units: int) -> Withdraw:
+    """Return a command that pays units of 1/10,000 out to a customer."""
+    return Withdraw(TransactionId(new_id()), now_microseconds(), customer, Units(units), "Retirada")
+
+
+def transfer(payer: WalletId, payee: WalletId, units: int) -> Transfer:
+    """Return a command that moves units of 1/10,000 between wallets."""
+    return Transfer(TransactionId(new_id()), now_microseconds(), payer, payee, Units(units), "Traspaso")
+
+
 def debit(business: WalletId, customer: WalletId, units: int, description: str | None = "Cobro tele") -> Debit:
     """Return a command that debits units of 1/10,000."""
     return Debit(TransactionId(new_id()), now_microseconds(), business, customer, Units(units), description)
 
 
 def commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
-    """Commit one batch and return its outcomes."""
-    return run(commit_batch(store, commands))
+    """Commit one batch, each command alone in it, and return its outcomes."""
+    return [answers.outcomes[0] for answers in submitted(store, *alone(*commands))]
+
+
+def submitted(store: Store, *submissions: Submission) -> list[Answers]:
+    """Commit one batch and return its answers."""
+
+    async def committed() -> list[Answers]:
+        return [await found_again(store, answers) for answers in await commit_batch(store, submissions)]
+
+    return run(committed())
 
 
 def accepted(store: Store, *commands: Command) -> list[Recorded]:

@@ -15,6 +15,7 @@ from monedero.api.http import Limits
 from monedero.api.services import Services
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
+from monedero.engine.expirer import Expirer
 from monedero.settings import Settings, SettingsError
 from monedero.storage import postgres, sqlite
 from monedero.storage.postgres import PostgresStore
@@ -101,20 +102,26 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
         batch_limit=settings.batch_limit_commands,
         queue_limit=settings.queue_limit_commands,
         on_broken=on_broken,
+        claims_kept_seconds=settings.idempotency_hours * 60 * 60,
     )
+
+    expirer = Expirer(engine, store, now_microseconds, new_id)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         engine.start()
+        expirer.start()
         try:
             yield
         finally:
             try:
+                await expirer.stop()
                 await engine.drain()
             finally:
                 await store.close()
 
-    services = Services(engine, store, Shown(), settings.currency, now_microseconds, new_id, os.urandom)
+    hold_seconds = settings.hold_hours * 60 * 60
+    services = Services(engine, store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom)
     limits = Limits(
         settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
     )

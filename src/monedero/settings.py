@@ -94,6 +94,12 @@ class Settings(BaseSettings):
     batch_limit_commands: Annotated[
         Positive, Field(description="How many commands one transaction commits at most.")
     ] = 256
+    idempotency_hours: Annotated[
+        Positive, Field(description="For how many hours an Idempotency-Key is kept, at least.")
+    ] = 24
+    hold_hours: Annotated[
+        Positive, Field(description="After how many hours a hold expires of which nothing else is said.")
+    ] = 168
 
     statement_timeout_seconds: Annotated[
         Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")

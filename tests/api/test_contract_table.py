@@ -439,6 +439,9 @@ def test_a_transaction_by_its_id(world: World) -> None:
         "id": paid.json()["id"], "kind": "debit", "status": "accepted", "amount": 2.5, "description": "Cobro tele",
         "created_at": debit["created_at"], "customer_wallet_id": world.wallet, "business_wallet_id": world.till,
         "error": None, "position": int(paid.headers["ledger-position"]),
+        "payer": {"wallet_id": world.wallet, "balance": 2.5, "held": 0, "version": 2},
+        "payee": {"wallet_id": world.till, "balance": 2.5, "held": 0, "version": 1},
+        "refunded": 0, "refundable": 2.5,
     }  # fmt: skip
     assert world.client.get(f"/transactions/{world.wallet}").status_code == 404
 
@@ -450,7 +453,8 @@ def test_a_wallet_by_its_id(world: World) -> None:
     shown = world.client.get(f"/wallets/{world.wallet}").json()
 
     assert shown == {
-        "id": world.wallet, "kind": "customer", "owner": world.customer, "balance": 5, "currency": "EUR", "version": 1,
+        "id": world.wallet, "kind": "customer", "owner": world.customer, "balance": 5, "held": 0, "available": 5,
+        "currency": "EUR", "version": 1,
         "created_at": shown["created_at"], "modified_at": shown["modified_at"],
     }  # fmt: skip
     assert shown["created_at"] < shown["modified_at"]

@@ -65,7 +65,7 @@ def test_the_documented_examples_fit_their_schemas(description: dict[str, Any]) 
     shown = 0
     for operation in (each for methods in description["paths"].values() for each in methods.values()):
         for answer in operation["responses"].values():
-            media = answer["content"]["application/json"]
+            media = answer.get("content", {}).get("application/json", {})
             for example in media.get("examples", {}).values():
                 jsonschema.validate(example["value"], {**media["schema"], "components": description["components"]})
                 shown += 1
@@ -161,7 +161,8 @@ def exercise(operation: Any, world: World, examples: int) -> None:
         "wallet_id": world.wallet,
         "business_id": world.business,
         "business_wallet_id": world.till,
-        "transaction_id": world.deposit(1).json()["id"],
+        "transaction_id": world.transaction,
+        "hold_id": world.hold,
     }
     named = {name: existing[name] for name in re.findall(r"{(\w+)}", operation.path)}
     cases = st.one_of(

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from monedero.api import shown
-from monedero.api.schemas import transaction_body
 from monedero.api.shown import Shown
+from monedero.api.transaction_bodies import transaction_body
 from monedero.ledger.events import DebitAccepted, DebitDenied, DepositAccepted, Movement, Posting, Recorded
 from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.money import Units
@@ -20,7 +20,7 @@ def movements() -> list[Movement]:
     return [
         DepositAccepted(TransactionId("1"), 10, amount, CUSTOMER),
         DebitAccepted(TransactionId("2"), 20, amount, CUSTOMER, BUSINESS, "A book"),
-        DebitDenied(TransactionId("3"), 30, amount, WalletId("c"), WalletId("b"), "insufficient_funds", Units(1)),
+        DebitDenied(TransactionId("3"), 30, amount, CUSTOMER, BUSINESS, "insufficient_funds"),
     ]
 
 

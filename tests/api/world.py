@@ -18,6 +18,18 @@ class World:
         self.business = self.sign_up_business()
         self.till = self.created("/businesses/wallets", business_id=self.business)
 
+    @property
+    def transaction(self) -> str:
+        """A debit that can be refunded."""
+        self.deposit(1)
+        return str(self.debit(1).json()["id"])
+
+    @property
+    def hold(self) -> str:
+        """A hold that can be captured."""
+        self.deposit(1)
+        return self.created(f"/businesses/wallets/{self.till}/holds", customer_wallet_id=self.wallet, amount=1)
+
     def sign_up_business(self) -> str:
         """Sign up another business and return its id."""
         return self.created("/businesses", name="Industrias Pepito", email=f"{new_id()}@example.com")

@@ -5,15 +5,27 @@ from monedero.api.routes import OPERATIONS
 from monedero.ledger.errors import (
     DENIALS,
     BalanceLimit,
+    BatchRefused,
     BusinessHasWallet,
+    CaptureTooLarge,
     CurrencyMismatch,
     EmailTaken,
+    HoldClosed,
+    HoldNotDue,
+    KeyReused,
+    NotOneCustomer,
+    NotRefundable,
+    RefundTooLarge,
     Refusal,
+    SelfTransfer,
+    UnknownHold,
     UnknownOwner,
     UnknownTransaction,
     UnknownWallet,
+    VersionMismatch,
 )
-from monedero.ledger.ids import OwnerId, TransactionId, WalletId
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
+from monedero.ledger.money import ZERO
 from monedero.ledger.profiles import OwnerKind
 from tests.docs import pages
 
@@ -29,6 +41,19 @@ EVERY_REFUSAL: tuple[Refusal, ...] = (
     BusinessHasWallet(),
     CurrencyMismatch("EUR", "USD"),
     BalanceLimit(),
+    UnknownHold(HoldId(TransactionId(""))),
+    NotRefundable(TransactionId("")),
+    RefundTooLarge(None, ZERO),
+    CaptureTooLarge(ZERO, ZERO),
+    HoldClosed("captured", 0),
+    HoldClosed("voided", 0),
+    HoldClosed("expired", 0),
+    HoldNotDue(),
+    SelfTransfer(),
+    NotOneCustomer(),
+    VersionMismatch(1),
+    KeyReused(),
+    BatchRefused(0, "", ""),
 )
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from monedero.bootstrap import open_for_import, open_snapshot
 from monedero.engine import imports
+from monedero.engine.batch import alone
 from monedero.engine.batch import commit as commit_batch
 from monedero.engine.export import export
 from monedero.engine.imports import Imported, ImportRefusedError, import_from, read_header
@@ -449,7 +450,7 @@ def test_a_service_that_was_there_before(exported: bytes, ledgers: Ledgers, tmp_
 
     def write() -> None:
         async def register() -> None:
-            await commit_batch(service, [registration(OwnerKind.CUSTOMER)])
+            await commit_batch(service, alone(registration(OwnerKind.CUSTOMER)))
             await service.close()
 
         asyncio.run(register())

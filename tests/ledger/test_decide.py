@@ -18,6 +18,7 @@ from monedero.ledger.events import (
     CustomerRegistered,
     DebitAccepted,
     DebitDenied,
+    DebitDeniedV1,
     DepositAccepted,
     Event,
     Posting,
@@ -28,7 +29,7 @@ from monedero.ledger.events import (
 )
 from monedero.ledger.evolve import HistoryError, evolve
 from monedero.ledger.ids import OwnerId, TransactionId, WalletId
-from monedero.ledger.money import BALANCE_LIMIT, Units
+from monedero.ledger.money import BALANCE_LIMIT, ZERO, Units
 from monedero.ledger.profiles import OwnerKind, profile_digest
 from monedero.ledger.state import Owner, State, Wallet
 from tests.support import debit, deposit, opening, registration
@@ -73,7 +74,13 @@ def test_a_denied_debit_says_why() -> None:
     command = debit(PAYEE, PAYER, 30)
 
     assert decide(given(20), command) == DebitDenied(
-        command.id, command.at, Units(30), PAYER, PAYEE, "insufficient_funds", Units(20), "Cobro tele"
+        command.id,
+        command.at,
+        Units(30),
+        Posting(PAYER, Units(20), 1),
+        Posting(PAYEE, Units(0), 1),
+        "insufficient_funds",
+        "Cobro tele",
     )
 
 
@@ -183,8 +190,11 @@ def test_stored_names_and_shapes_stay(payload: bytes) -> None:
         DepositAccepted(T, 1, Units(5), Posting(WalletId("x"), Units(5), 1)),
         DebitAccepted(T, 1, Units(101), Posting(PAYER, Units(-1), 2), Posting(PAYEE, Units(101), 2)),
         DebitAccepted(T, 1, Units(5), Posting(PAYER, Units(95), 2), Posting(PAYER, Units(105), 2)),
-        DebitDenied(T, 1, Units(500), PAYER, PAYEE, "insufficient_funds", Units(99)),
-        DebitDenied(T, 1, Units(500), PAYER, WalletId("x"), "insufficient_funds", Units(100)),
+        DebitDeniedV1(T, 1, Units(500), PAYER, PAYEE, "insufficient_funds", Units(99)),
+        DebitDeniedV1(T, 1, Units(500), PAYER, WalletId("x"), "insufficient_funds", Units(100)),
+        DebitDenied(T, 1, Units(500), Posting(PAYER, Units(99), 1), Posting(PAYEE, ZERO, 1), "insufficient_funds"),
+        DebitDenied(T, 1, Units(500), Posting(PAYER, Units(100), 2), Posting(PAYEE, ZERO, 1), "insufficient_funds"),
+        DebitDenied(T, 1, Units(500), Posting(PAYER, Units(100), 1), Posting(PAYEE, Units(1), 1), "insufficient_funds"),
         WalletOpened(WalletId("w"), 1, OwnerKind.BUSINESS, CUSTOMER, "EUR"),
     ],
 )

@@ -17,9 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from monedero.engine.batch import Outcome
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
+from monedero.engine.work import Outcome
 from monedero.ledger.commands import Command, Debit, Deposit
 from monedero.ledger.errors import BalanceLimit, BusinessHasWallet, EmailTaken, Refusal, UnknownWallet
 from monedero.ledger.events import DebitAccepted, DebitDenied, DepositAccepted, Movement, Recorded

@@ -1,36 +1,77 @@
 """Businesses: signing up, the one wallet, and debiting customers."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from monedero.api.http import Request, Response, json_response
-from monedero.api.owners import open_wallet, register, show_owner
+from monedero.api.owners import opened_wallet, opening, registration, show_owner
 from monedero.api.schemas import (
     NewBusiness,
     NewBusinessWallet,
     NewDebit,
+    NewPayout,
     amount_in,
     business_body,
     wallet_body,
 )
-from monedero.api.services import Services, denied, id_or_unknown
-from monedero.api.wallets import list_transactions, movement_response, show_wallet
-from monedero.ledger.commands import Debit
-from monedero.ledger.errors import DENIALS, UnknownWallet
-from monedero.ledger.events import DebitDenied
-from monedero.ledger.ids import TransactionId, WalletId
+from monedero.api.services import Services
+from monedero.api.wallets import customer_wallet_id, list_transactions, show_wallet, wallet_id, wallet_response
+from monedero.api.writes import Write, detail_body, movement_body
+from monedero.ledger.commands import Debit, OpenWallet, Payout, RegisterOwner
+from monedero.ledger.events import Recorded
+from monedero.ledger.ids import OwnerId, TransactionId
 from monedero.ledger.profiles import OwnerKind, Profile
 
-_new_business = msgspec.json.Decoder(NewBusiness)
-_new_wallet = msgspec.json.Decoder(NewBusinessWallet)
-_new_debit = msgspec.json.Decoder(NewDebit)
+
+def _registration(services: Services, _ids: Sequence[str], body: NewBusiness) -> RegisterOwner:
+    return registration(services, OwnerKind.BUSINESS, _profile(body))
+
+
+def _registered(recorded: Recorded, body: NewBusiness) -> msgspec.Struct:
+    return business_body(OwnerId(recorded.event.id), _profile(body), recorded.event.at)
+
+
+def _profile(body: NewBusiness) -> Profile:
+    return Profile(body.name, None, body.email, body.phone)
+
+
+def _opening(services: Services, _ids: Sequence[str], body: NewBusinessWallet) -> OpenWallet:
+    return opening(services, OwnerKind.BUSINESS, body.business_id)
+
+
+def _opened(recorded: Recorded, _body: NewBusinessWallet) -> msgspec.Struct:
+    return wallet_body(opened_wallet(recorded))
+
+
+def make_debit(services: Services, ids: Sequence[str], body: NewDebit) -> Debit:
+    """Return the command of a debit into the wallet in the path. Raises Problem."""
+    amount = amount_in(body.amount)
+    return Debit(
+        TransactionId(services.new_id()),
+        services.now(),
+        wallet_id(ids[0]),
+        customer_wallet_id(body.customer_wallet_id),
+        amount,
+        body.description,
+    )
+
+
+def make_payout(services: Services, ids: Sequence[str], body: NewPayout) -> Payout:
+    """Return the command of a payout from the wallet in the path. Raises Problem."""
+    amount = amount_in(body.amount)
+    return Payout(TransactionId(services.new_id()), services.now(), wallet_id(ids[0]), amount, body.description)
+
+
+SIGN_UP = Write(NewBusiness, _registration, _registered, "/businesses")
+OPEN_WALLET = Write(NewBusinessWallet, _opening, _opened, "/businesses/wallets")
+DEBIT = Write(NewDebit, make_debit, movement_body, on_wallet=True)
+PAYOUT = Write(NewPayout, make_payout, detail_body, on_wallet=True)
 
 
 async def sign_up(services: Services, request: Request) -> Response:
     """Sign up a business. The e-mail must be new among businesses, ignoring case."""
-    body = await request.json(_new_business)
-    profile = Profile(body.name, None, body.email, body.phone)
-    owner, headers = await register(services, OwnerKind.BUSINESS, profile, "/businesses")
-    return json_response(201, business_body(owner.id, profile, owner.at), *headers)
+    return await SIGN_UP.answer(services, request)
 
 
 async def show(services: Services, request: Request) -> Response:
@@ -40,14 +81,13 @@ async def show(services: Services, request: Request) -> Response:
 
 async def open_business_wallet(services: Services, request: Request) -> Response:
     """Open the wallet of a business, which has one."""
-    body = await request.json(_new_wallet)
-    wallet, headers = await open_wallet(services, OwnerKind.BUSINESS, body.business_id, "/businesses/wallets")
-    return json_response(201, wallet_body(wallet), *headers)
+    return await OPEN_WALLET.answer(services, request)
 
 
 async def show_business_wallet(services: Services, request: Request) -> Response:
     """Return a business's wallet. A body is accepted and has no meaning."""
-    return json_response(200, wallet_body(await show_wallet(services, request, OwnerKind.BUSINESS)))
+    wallet = await show_wallet(services, request, OwnerKind.BUSINESS)
+    return wallet_response(request, wallet, wallet_body)
 
 
 async def business_wallet_transactions(services: Services, request: Request) -> Response:
@@ -57,19 +97,9 @@ async def business_wallet_transactions(services: Services, request: Request) -> 
 
 async def debit(services: Services, request: Request) -> Response:
     """Debit a customer's wallet into the business's. A debit that lacks the money is denied, and recorded."""
-    body = await request.json(_new_debit)
-    amount = amount_in(body.amount)
-    wallet, customer = request.ids[0], body.customer_wallet_id
-    command = Debit(
-        TransactionId(services.new_id()),
-        services.now(),
-        WalletId(id_or_unknown(wallet, UnknownWallet(WalletId(wallet)))),
-        WalletId(id_or_unknown(customer, UnknownWallet(WalletId(customer), "customer wallet"))),
-        amount,
-        body.description,
-    )
-    location = f"/transactions/{command.id}"
-    recorded = await services.submit(command, location)
-    if isinstance(recorded.event, DebitDenied):
-        raise denied(recorded, location, DENIALS[recorded.event.reason], recorded.event.reason)
-    return movement_response(command, recorded, location)
+    return await DEBIT.answer(services, request)
+
+
+async def pay_out(services: Services, request: Request) -> Response:
+    """Pay money of a business out to the world outside. A payout that lacks the money is denied, and recorded."""
+    return await PAYOUT.answer(services, request)

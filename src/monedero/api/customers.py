@@ -1,30 +1,40 @@
 """Customers: signing up, and what one has."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from monedero.api.http import Request, Response, json_response
-from monedero.api.owners import owner_in_path, register, show_owner
+from monedero.api.owners import owner_in_path, registration, show_owner
 from monedero.api.paging import link, page
-from monedero.api.schemas import (
-    CustomerTransactionsBody,
-    NewCustomer,
-    WalletsBody,
-    WalletTransactionsBody,
-    customer_body,
-    wallet_body,
-)
+from monedero.api.schemas import NewCustomer, WalletsBody, customer_body, wallet_body
 from monedero.api.services import Services, known
+from monedero.api.transaction_bodies import CustomerTransactionsBody, WalletTransactionsBody
+from monedero.api.writes import Write
+from monedero.ledger.commands import RegisterOwner
+from monedero.ledger.events import Recorded
+from monedero.ledger.ids import OwnerId
 from monedero.ledger.profiles import OwnerKind, Profile
 
-_new_customer = msgspec.json.Decoder(NewCustomer)
+
+def _registration(services: Services, _ids: Sequence[str], body: NewCustomer) -> RegisterOwner:
+    return registration(services, OwnerKind.CUSTOMER, _profile(body))
+
+
+def _registered(recorded: Recorded, body: NewCustomer) -> msgspec.Struct:
+    return customer_body(OwnerId(recorded.event.id), _profile(body))
+
+
+def _profile(body: NewCustomer) -> Profile:
+    return Profile(body.name, body.last_name, body.email, body.phone)
+
+
+SIGN_UP = Write(NewCustomer, _registration, _registered, "/customers")
 
 
 async def sign_up(services: Services, request: Request) -> Response:
     """Sign up a customer. The e-mail must be new among customers, ignoring case."""
-    body = await request.json(_new_customer)
-    profile = Profile(body.name, body.last_name, body.email, body.phone)
-    owner, headers = await register(services, OwnerKind.CUSTOMER, profile, "/customers")
-    return json_response(201, customer_body(owner.id, profile), *headers)
+    return await SIGN_UP.answer(services, request)
 
 
 async def show(services: Services, request: Request) -> Response:

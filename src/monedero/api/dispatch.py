@@ -6,6 +6,7 @@ A dispatcher of our own in front of Starlette, which serves the rest: see docs/d
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from http import HTTPStatus
 
 from monedero.api.errors import INTERNAL, Problem, document, unavailable
 from monedero.api.http import ClientGoneError, Limits, Receive, Request, Response, Scope, Send, header, json_response
@@ -76,7 +77,9 @@ class Dispatcher:
         if response is None:
             await self._fallback(scope, receive, send)
             return
-        headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+        headers = response.headers
+        if response.status != HTTPStatus.NOT_MODIFIED:
+            headers.append((b"content-length", b"%d" % len(response.body)))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 

@@ -5,20 +5,34 @@ whole problem of RFC 9457.
 """
 
 from http import HTTPStatus
+from typing import Annotated, Any
 
 import msgspec
 
+from monedero.api.times import timestamp
 from monedero.engine.engine import EngineStoppedError, QueueFullError
 from monedero.ledger.errors import (
     BalanceLimit,
+    BatchRefused,
     BusinessHasWallet,
+    CaptureTooLarge,
     CurrencyMismatch,
     EmailTaken,
+    HoldClosed,
+    HoldNotDue,
+    KeyReused,
+    NotOneCustomer,
+    NotRefundable,
+    RefundTooLarge,
     Refusal,
+    SelfTransfer,
+    UnknownHold,
     UnknownOwner,
     UnknownTransaction,
     UnknownWallet,
+    VersionMismatch,
 )
+from monedero.ledger.money import render_amount
 from monedero.storage.store import NotStoredError, StoreUnavailableError
 
 REFUSALS: dict[type[Refusal], int] = {
@@ -29,12 +43,24 @@ REFUSALS: dict[type[Refusal], int] = {
     BusinessHasWallet: 409,
     CurrencyMismatch: 409,
     BalanceLimit: 409,
+    UnknownHold: 404,
+    NotRefundable: 409,
+    RefundTooLarge: 409,
+    CaptureTooLarge: 409,
+    HoldClosed: 409,
+    HoldNotDue: 409,
+    SelfTransfer: 409,
+    NotOneCustomer: 409,
+    VersionMismatch: 412,
+    KeyReused: 422,
+    BatchRefused: 409,
 }
 
 RETRY_AFTER = (b"retry-after", b"1")
 """In seconds: a queue or a disk that is full may have room again by then."""
 
 Headers = list[tuple[bytes, bytes]]
+Number = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "number"})]
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -42,6 +68,10 @@ class FieldError(msgspec.Struct, frozen=True):
 
     detail: str
     pointer: str
+
+
+Data = dict[str, Any]
+"""Members of a problem document of its own (RFC 9457, 3.2), by name: amounts as JSON numbers, times in RFC 3339."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -55,6 +85,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         *,
         errors: tuple[FieldError, ...] = (),
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        data: Data | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -62,6 +93,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.code = code
         self.errors = errors
         self.headers = headers
+        self.data = data or {}
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,6 +106,15 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     instance: str | msgspec.UnsetType = msgspec.UNSET
     code: str | msgspec.UnsetType = msgspec.UNSET
     errors: tuple[FieldError, ...] | msgspec.UnsetType = msgspec.UNSET
+    transaction_id: str | msgspec.UnsetType = msgspec.UNSET
+    required: Number | msgspec.UnsetType = msgspec.UNSET
+    available: Number | msgspec.UnsetType = msgspec.UNSET
+    refundable: Number | msgspec.UnsetType = msgspec.UNSET
+    capturable: Number | msgspec.UnsetType = msgspec.UNSET
+    expired_at: str | msgspec.UnsetType = msgspec.UNSET
+    version: int | msgspec.UnsetType = msgspec.UNSET
+    index: int | msgspec.UnsetType = msgspec.UNSET
+    cause: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def document(problem: Problem, instance: str, *, full: bool) -> ProblemDocument:
@@ -88,12 +129,36 @@ def document(problem: Problem, instance: str, *, full: bool) -> ProblemDocument:
         instance,
         problem.code,
         problem.errors or msgspec.UNSET,
+        **problem.data,
     )
 
 
-def refused(refusal: Refusal) -> Problem:
+def refused(refusal: Refusal, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Problem:
     """Return the answer to a refusal of the ledger."""
-    return Problem(REFUSALS[type(refusal)], refusal.sentence, refusal.code)
+    status = REFUSALS[type(refusal)]
+    return Problem(status, refusal.sentence, refusal.code, headers=headers, data=_data(refusal))
+
+
+def _data(refusal: Refusal) -> Data:
+    """Return what a program may want to know of a refusal."""
+    match refusal:
+        case RefundTooLarge(required=required, refundable=refundable):
+            data: Data = {"refundable": _number(refundable)}
+            return data if required is None else {"required": _number(required), **data}
+        case CaptureTooLarge(required=required, capturable=capturable):
+            return {"required": _number(required), "capturable": _number(capturable)}
+        case HoldClosed(status="expired", expires_at=expires_at):
+            return {"expired_at": timestamp(expires_at)}
+        case VersionMismatch(version=version):
+            return {"version": version}
+        case BatchRefused(index=index, cause=cause):
+            return {"index": index, "cause": cause}
+        case _:
+            return {}
+
+
+def _number(units: int) -> msgspec.Raw:
+    return msgspec.Raw(render_amount(units).encode())
 
 
 def unavailable(error: QueueFullError | EngineStoppedError | NotStoredError | StoreUnavailableError) -> Problem:

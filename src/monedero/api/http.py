@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -51,12 +52,13 @@ class Limits(msgspec.Struct, frozen=True):
 class Request:
     """One request, its path already matched; `ids` are the path's variables in order."""
 
-    __slots__ = ("_receive", "ids", "limits", "scope")
+    __slots__ = ("_receive", "body", "ids", "limits", "scope")
 
     def __init__(self, scope: Scope, receive: Receive, ids: list[str], limits: Limits) -> None:
         self.scope = scope
         self.ids = ids
         self.limits = limits
+        self.body = b""
         self._receive = receive
 
     def header(self, name: bytes) -> bytes | None:
@@ -67,18 +69,21 @@ class Request:
         """Return the query's parameters; of a repeated one, the last."""
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
-    async def json(self, decoder: msgspec.json.Decoder[Body]) -> Body:
-        """Read the body within the limits and decode it.
+    async def json(self, kind: type[Body]) -> Body:
+        """Read the body within the limits and decode it; none at all is an empty object where nothing is required.
 
         Raises Problem: 413 too large, 415 no JSON by its type, 400 malformed, incomplete, wrong or too deep.
         """
-        body = await self._body()
+        decoder, nothing = _decoder(cast("Any", kind))
+        body = self.body = await self._body()
+        if not body and nothing is not None:
+            return cast("Body", nothing)
         content_type = self.header(b"content-type")
         if body and (content_type is None or _JSON_TYPE.fullmatch(content_type) is None):
             raise Problem(415, "The body must be JSON: send it with content-type: application/json", "not_json")
         _check_depth(body, self.limits.json_depth)
         try:
-            return decoder.decode(body)
+            return cast("Body", decoder.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _undecodable(body, error) from None
 
@@ -103,6 +108,16 @@ class Request:
                 return b"".join(parts)
             message = await self._receive()
         raise ClientGoneError
+
+
+@cache
+def _decoder(kind: object) -> tuple[msgspec.json.Decoder[Any], Any]:
+    """Return what reads a body, and what no body means."""
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(cast("Any", kind))
+    try:
+        return decoder, decoder.decode(b"{}")
+    except msgspec.ValidationError:
+        return decoder, None
 
 
 class Response(msgspec.Struct):

@@ -22,9 +22,10 @@ _REASONS = {
     404: "There is no such thing",
     409: "The rules of the ledger refuse it; a denied debit is recorded all the same",
     410: "The personal data is not kept here",
-    412: "The log has not reached the position that the request asks for",
+    412: "The log has not reached the position, or the wallet is not at the version, that the request asks for",
     413: "The body is too large",
     415: "The body is not JSON by its content-type",
+    422: "The Idempotency-Key has been used for another request",
 }
 _BEFORE_THE_APPLICATION = {408, 431}
 """Answered by the connection, which reads no headers and so knows no other form."""
@@ -33,6 +34,41 @@ _MIN_POSITION = {
     "in": "header",
     "description": "Answer from a state of the ledger that shows this position: what `Ledger-Position` said of a write",
     "schema": {"type": "integer", "minimum": 0, "maximum": NEWEST},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "Entity tags that the client has: where one still holds, the answer is 304",
+    "schema": {"type": "string"},
+}
+_TAG_HEADER = {"ETag": {"description": "Changes with what is shown", "schema": {"type": "string"}}}
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "Carry this out only while the wallet's entity tag is one of these",
+    "schema": {"type": "string"},
+}
+_WRITE_PARAMETERS = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Carry this out once, however often it is sent with this key: quoted or bare, up to 255 long",
+        "schema": {"type": "string", "maxLength": 512},
+    },
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`return=representation`: answer with the whole transaction; `handling=dry-run`: decide, and "
+        "record nothing",
+        "schema": {"type": "string"},
+    },
+]
+_WRITE_HEADERS = {
+    "Idempotency-Replayed": {
+        "description": "`true`: this is the first answer again, and nothing was done now",
+        "schema": {"type": "string"},
+    },
+    "Preference-Applied": {"description": "The preferences that were honoured", "schema": {"type": "string"}},
 }
 _RECORDED_HEADERS = {
     "Location": {"description": "Where what was recorded is found", "schema": {"type": "string"}},
@@ -90,6 +126,9 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
     }
     if operation.method == "GET":
         described["parameters"].append(_MIN_POSITION)
+        described["parameters"] += [_IF_NONE_MATCH] * operation.tagged
+    else:
+        described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
     if operation.paged:
         described["parameters"] += _page_parameters(limits)
     if operation.body:
@@ -115,7 +154,9 @@ def _page_parameters(limits: Limits) -> list[Json]:
 
 def _responses(operation: Operation, examples: list[Json]) -> Json:
     refused = dict.fromkeys(operation.refusals, "")
-    own = {**refused, **({413: "", 415: ""} if operation.body else {412: ""})}
+    own = {**refused, **({409: "", 413: "", 415: "", 422: ""} if operation.body else {412: ""})}
+    if operation.conditional:
+        own[412] = ""
     problems = {**EVERYWHERE, **{status: _REASONS[status] for status in own}}
     answers: Json = {str(operation.status): _success(operation, examples)}
     for status in sorted(problems):
@@ -125,6 +166,8 @@ def _responses(operation: Operation, examples: list[Json]) -> Json:
         answers[str(status)] = {"description": problems[status], "content": content}
     if operation.denials:
         answers["409"]["headers"] = _RECORDED_HEADERS
+    if operation.tagged:
+        answers["304"] = {"description": "The client has it", "headers": _TAG_HEADER}
     return answers
 
 
@@ -139,7 +182,9 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
         },
     }
     if operation.method == "POST":
-        success["headers"] = _RECORDED_HEADERS
+        success["headers"] = {**_RECORDED_HEADERS, **_WRITE_HEADERS}
+    if operation.tagged:
+        success["headers"] = _TAG_HEADER
     if operation.paged:
         description = 'The next page, rel="next", when more follows (RFC 8288)'
         success["headers"] = {"Link": {"description": description, "schema": {"type": "string"}}}

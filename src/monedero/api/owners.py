@@ -2,32 +2,20 @@
 
 from monedero.api.errors import Problem
 from monedero.api.http import Request
-from monedero.api.services import SALT_BYTES, Services, id_or_unknown, known, recorded_at
+from monedero.api.services import SALT_BYTES, Services, id_or_unknown, known
 from monedero.ledger.commands import OpenWallet, RegisterOwner
 from monedero.ledger.errors import UnknownOwner
+from monedero.ledger.events import Recorded, WalletOpened
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.money import ZERO
 from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.ledger.state import Wallet
-
-Recording = tuple[tuple[bytes, bytes], ...]
-"""The headers that say where something was recorded."""
 
 
 def owner_in_path(request: Request, kind: OwnerKind) -> tuple[OwnerId, UnknownOwner]:
     """Return the owner's id that a path names, and the refusal for when nobody has it. Raises Problem: no id at all."""
     unknown = UnknownOwner(kind, OwnerId(request.ids[0]))
     return OwnerId(id_or_unknown(request.ids[0], unknown)), unknown
-
-
-async def register(services: Services, kind: OwnerKind, profile: Profile, path: str) -> tuple[RegisterOwner, Recording]:
-    """Sign up an owner under the collection `path`."""
-    command = RegisterOwner(
-        OwnerId(services.new_id()), services.now(), kind, profile, services.random_bytes(SALT_BYTES)
-    )
-    location = f"{path}/{command.id}"
-    recorded = await services.submit(command, location)
-    return command, recorded_at(location, recorded)
 
 
 async def show_owner(services: Services, request: Request, kind: OwnerKind) -> tuple[OwnerId, Profile, int]:
@@ -39,12 +27,22 @@ async def show_owner(services: Services, request: Request, kind: OwnerKind) -> t
     return owner_id, owner.personal.profile, owner.created_at
 
 
-async def open_wallet(services: Services, kind: OwnerKind, owner: str, path: str) -> tuple[Wallet, Recording]:
-    """Open a wallet under the collection `path` for the owner whose id a client wrote as `owner`."""
+def registration(services: Services, kind: OwnerKind, profile: Profile) -> RegisterOwner:
+    """Return the command that signs an owner up."""
+    return RegisterOwner(OwnerId(services.new_id()), services.now(), kind, profile, services.random_bytes(SALT_BYTES))
+
+
+def opening(services: Services, kind: OwnerKind, owner: str) -> OpenWallet:
+    """Return the command that opens a wallet for the owner whose id a client wrote. Raises Problem: no id at all."""
     owner_id = OwnerId(id_or_unknown(owner, UnknownOwner(kind, OwnerId(owner))))
-    command = OpenWallet(WalletId(services.new_id()), services.now(), kind, owner_id, services.currency)
-    location = f"{path}/{command.id}"
-    recorded = await services.submit(command, location)
-    at, position = command.at, recorded.position
-    wallet = Wallet(command.id, position, kind, owner_id, command.currency, ZERO, 0, at, at, position)
-    return wallet, recorded_at(location, recorded)
+    return OpenWallet(WalletId(services.new_id()), services.now(), kind, owner_id, services.currency)
+
+
+def opened_wallet(recorded: Recorded) -> Wallet:
+    """Return the wallet that an event opened, as it was then."""
+    event, position = recorded.event, recorded.position
+    if not isinstance(event, WalletOpened):  # pragma: no cover - asked of openings only
+        raise TypeError(event)
+    return Wallet(
+        event.id, position, event.owner_kind, event.owner_id, event.currency, ZERO, 0, event.at, event.at, position
+    )

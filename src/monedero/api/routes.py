@@ -4,7 +4,16 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from monedero.api import businesses, customers, schemas, transactions, wallets
+from monedero.api import (
+    businesses,
+    customers,
+    holds,
+    refunds,
+    schemas,
+    transaction_bodies,
+    transactions,
+    wallets,
+)
 from monedero.api.http import Request, Response
 from monedero.api.services import Services
 
@@ -15,7 +24,8 @@ class Operation(msgspec.Struct, frozen=True):
     """One method on one path.
 
     `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
-    `denials` says that a 409 may have been recorded.
+    `denials` says that a 409 may have been recorded, `tagged` that the answer has an entity tag, `conditional` that
+    one may be a condition.
     `name` is the documented name of the endpoint, or ours where the document has none.
     """
 
@@ -29,6 +39,8 @@ class Operation(msgspec.Struct, frozen=True):
     refusals: tuple[int, ...] = ()
     paged: bool = False
     denials: bool = False
+    tagged: bool = False
+    conditional: bool = False
 
     @property
     def tag(self) -> str:
@@ -51,7 +63,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/customers/{customer_id}/transactions", "Get all transactions of a customer", customers.transactions,
-        200, schemas.CustomerTransactionsBody, refusals=(404,), paged=True,
+        200, transaction_bodies.CustomerTransactionsBody, refusals=(404,), paged=True,
     ),
     Operation(
         "POST", "/customers/wallets", "Create customer wallet", wallets.open_customer_wallet,
@@ -59,15 +71,15 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/customers/wallets/{wallet_id}", "Get customer wallet", wallets.show_customer_wallet,
-        200, schemas.CustomerWalletBody, refusals=(404,),
+        200, schemas.CustomerWalletBody, refusals=(404,), tagged=True,
     ),
     Operation(
         "POST", "/customers/wallets/{wallet_id}/deposit", "Deposit money in wallet", wallets.deposit,
-        201, schemas.MovementBody, schemas.NewDeposit, (404, 409),
+        201, schemas.MovementBody, schemas.NewDeposit, (404, 409), conditional=True,
     ),
     Operation(
         "GET", "/customers/wallets/{wallet_id}/transactions", "Get all transactions of a customer wallet",
-        wallets.customer_wallet_transactions, 200, schemas.TransactionsBody, refusals=(404,), paged=True,
+        wallets.customer_wallet_transactions, 200, transaction_bodies.TransactionsBody, refusals=(404,), paged=True,
     ),
     Operation(
         "POST", "/businesses", "Business signup", businesses.sign_up,
@@ -83,22 +95,55 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/businesses/wallets/{business_wallet_id}", "Get business wallet", businesses.show_business_wallet,
-        200, schemas.WalletBody, refusals=(404,),
+        200, schemas.WalletBody, refusals=(404,), tagged=True,
     ),
     Operation(
         "POST", "/businesses/wallets/{business_wallet_id}/debit", "Debit money to customer wallet", businesses.debit,
-        201, schemas.MovementBody, schemas.NewDebit, (404, 409), denials=True,
+        201, schemas.MovementBody, schemas.NewDebit, (404, 409), denials=True, conditional=True,
     ),
     Operation(
         "GET", "/businesses/wallets/{business_wallet_id}/transactions", "Get business wallet transactions",
-        businesses.business_wallet_transactions, 200, schemas.TransactionsBody, refusals=(404,), paged=True,
+        businesses.business_wallet_transactions, 200, transaction_bodies.TransactionsBody, refusals=(404,), paged=True,
     ),
     Operation(
         "GET", "/wallets/{wallet_id}", "Get wallet", wallets.show_any_wallet,
-        200, schemas.WalletDetailBody, refusals=(404,),
+        200, schemas.WalletDetailBody, refusals=(404,), tagged=True,
     ),
     Operation(
         "GET", "/transactions/{transaction_id}", "Get transaction", transactions.show,
-        200, schemas.TransactionDetailBody, refusals=(404,),
+        200, transaction_bodies.TransactionDetailBody, refusals=(404,), tagged=True,
+    ),
+    Operation(
+        "POST", "/transactions/{transaction_id}/refunds", "Refund a debit", refunds.refund,
+        201, transaction_bodies.TransactionDetailBody, schemas.NewRefund, (404, 409), denials=True,
+    ),
+    Operation(
+        "POST", "/businesses/wallets/{business_wallet_id}/holds", "Hold money of a customer wallet", holds.place,
+        201, transaction_bodies.HoldBody, schemas.NewHold, (404, 409), denials=True, conditional=True,
+    ),
+    Operation(
+        "GET", "/holds/{hold_id}", "Get hold", holds.show,
+        200, transaction_bodies.HoldBody, refusals=(404,), tagged=True,
+    ),
+    Operation(
+        "POST", "/holds/{hold_id}/captures", "Capture a hold", holds.capture,
+        201, transaction_bodies.TransactionDetailBody, schemas.NewCapture, (404, 409),
+    ),
+    Operation(
+        "POST", "/holds/{hold_id}/void", "Void a hold", holds.void,
+        201, transaction_bodies.TransactionDetailBody, schemas.NewVoid, (404, 409),
+    ),
+    Operation(
+        "POST", "/businesses/wallets/{business_wallet_id}/payouts", "Pay out from a business wallet",
+        businesses.pay_out, 201, transaction_bodies.TransactionDetailBody, schemas.NewPayout, (404, 409),
+        denials=True, conditional=True,
+    ),
+    Operation(
+        "POST", "/customers/wallets/{wallet_id}/withdrawals", "Withdraw from a customer wallet", wallets.withdraw,
+        201, transaction_bodies.TransactionDetailBody, schemas.NewPayout, (404, 409), denials=True, conditional=True,
+    ),
+    Operation(
+        "POST", "/wallets/{wallet_id}/transfers", "Transfer between wallets of a customer", wallets.transfer,
+        201, transaction_bodies.TransactionDetailBody, schemas.NewTransfer, (404, 409), denials=True, conditional=True,
     ),
 )  # fmt: skip

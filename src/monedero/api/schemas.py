@@ -1,18 +1,15 @@
 """The bodies of the API: what is read, what is answered, key by key in the documented order."""
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from monedero.api.errors import Problem, invalid_value, malformed_json
-from monedero.ledger.errors import DENIALS
-from monedero.ledger.events import DebitDenied, DepositAccepted, Movement
+from monedero.api.times import read_timestamp, timestamp
 from monedero.ledger.ids import OwnerId
 from monedero.ledger.money import AmountError, NotPositiveError, Units, parse_amount, render_amount
-from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.profiles import Profile
 from monedero.ledger.state import Wallet
 
 _NO_NUL = r"^[^\u0000]*(?![\s\S])"
@@ -25,6 +22,7 @@ Email = Annotated[str, Meta(max_length=254, pattern=_EMAIL)]
 Description = Annotated[str, Meta(max_length=1000, pattern=_NO_NUL)]
 IdText = Annotated[str, Meta(max_length=200)]
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+TimestampIn = Annotated[str, Meta(max_length=64, extra_json_schema={"format": "date-time"})]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 AmountIn = Annotated[
     Raw,
@@ -40,8 +38,6 @@ AmountIn = Annotated[
     ),
 ]
 AmountOut = Annotated[Raw, Meta(extra_json_schema={"type": "number", "minimum": 0})]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NewCustomer(msgspec.Struct, frozen=True):
@@ -84,6 +80,48 @@ class NewDebit(msgspec.Struct, frozen=True):
     """Take money from a customer's wallet into the business's."""
 
     customer_wallet_id: IdText
+    amount: AmountIn
+    description: Description | None = None
+
+
+class NewRefund(msgspec.Struct, frozen=True):
+    """Give a debit or a capture back; without an amount, all that is left of it."""
+
+    amount: AmountIn | UnsetType = UNSET
+    description: Description | None = None
+
+
+class NewHold(msgspec.Struct, frozen=True):
+    """Set a customer's money aside; without a time, for as long as the server is configured to."""
+
+    customer_wallet_id: IdText
+    amount: AmountIn
+    description: Description | None = None
+    expires_at: TimestampIn | None = None
+
+
+class NewCapture(msgspec.Struct, frozen=True):
+    """Take held money; without an amount, all that is left. `final` gives the rest back to the customer."""
+
+    amount: AmountIn | UnsetType = UNSET
+    final: bool = False
+
+
+class NewVoid(msgspec.Struct, frozen=True):
+    """Give a hold up. There is nothing to say."""
+
+
+class NewPayout(msgspec.Struct, frozen=True):
+    """Pay money out of a wallet to the world outside."""
+
+    amount: AmountIn
+    description: Description | None = None
+
+
+class NewTransfer(msgspec.Struct, frozen=True):
+    """Move money into another wallet of the same customer."""
+
+    wallet_id: IdText
     amount: AmountIn
     description: Description | None = None
 
@@ -132,8 +170,10 @@ class WalletDetailBody(msgspec.Struct, frozen=True):
     kind: Literal["customer", "business"]
     owner: Id
     balance: AmountOut
+    held: AmountOut
+    available: AmountOut
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217")]
-    version: Annotated[int, Meta(ge=0, description="How many transactions have moved its money.")]
+    version: Annotated[int, Meta(ge=0, description="How many transactions have moved or held its money.")]
     created_at: Timestamp
     modified_at: Timestamp
 
@@ -151,55 +191,6 @@ class MovementBody(msgspec.Struct, frozen=True):
     amount: AmountOut
     description: str | None
     id: Id
-
-
-class TransactionBody(msgspec.Struct, frozen=True):
-    """A transaction in a listing: `error` is there when it was denied, the other side's wallet for a debit."""
-
-    amount: AmountOut
-    description: str | None
-    status: Literal["accepted", "denied"]
-    created_at: Timestamp
-    id: Id
-    error: str | UnsetType = UNSET
-    business_wallet_id: Id | UnsetType = UNSET
-    customer_wallet_id: Id | UnsetType = UNSET
-
-
-class TransactionsBody(msgspec.Struct, frozen=True):
-    """A page of transactions, newest first; `next` is there when more follow."""
-
-    transactions: list[TransactionBody]
-    next: str | UnsetType = UNSET
-
-
-class WalletTransactionsBody(msgspec.Struct, frozen=True):
-    """A wallet and those of its transactions that are on this page, newest first."""
-
-    id: Id
-    transactions: list[TransactionBody]
-
-
-class CustomerTransactionsBody(msgspec.Struct, frozen=True):
-    """A page of a customer's history over all wallets; `next` is there when more follows."""
-
-    wallets: list[WalletTransactionsBody]
-    next: str | UnsetType = UNSET
-
-
-class TransactionDetailBody(msgspec.Struct, frozen=True):
-    """Everything about a transaction; `position` is its place in the log."""
-
-    id: Id
-    kind: Literal["deposit", "debit"]
-    status: Literal["accepted", "denied"]
-    amount: AmountOut
-    description: str | None
-    created_at: Timestamp
-    customer_wallet_id: Id
-    business_wallet_id: Id | None
-    error: str | None
-    position: Annotated[int, Meta(ge=0)]
 
 
 def amount_in(raw: Raw) -> Units:
@@ -220,16 +211,12 @@ def amount_out(units: int) -> Raw:
     return Raw(render_amount(units).encode())
 
 
-def timestamp(at: int) -> str:
-    """Return microseconds since 1970 as RFC 3339 in UTC."""
-    second, microsecond = divmod(at, 1_000_000)
-    return f"{_second(second)}.{microsecond:06d}Z"
-
-
-@lru_cache(maxsize=1024)
-def _second(second: int) -> str:
-    """Return a second without its zone. Neighbours in a listing share theirs."""
-    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
+def timestamp_in(key: str, text: str) -> int:
+    """Read a time with its zone as microseconds since 1970. Raises Problem 400."""
+    at = read_timestamp(text)
+    if at is None:
+        raise invalid_value(key, "must be a time as in RFC 3339, with its zone: 2030-01-31T12:00:00Z")
+    return at
 
 
 def customer_body(owner_id: OwnerId, profile: Profile) -> CustomerBody:
@@ -257,59 +244,10 @@ def wallet_detail_body(wallet: Wallet) -> WalletDetailBody:
         wallet.owner_kind.value,
         wallet.owner_id,
         amount_out(wallet.balance),
+        amount_out(wallet.held),
+        amount_out(wallet.available),
         wallet.currency,
         wallet.version,
         timestamp(wallet.created_at),
         timestamp(wallet.modified_at),
     )
-
-
-def transaction_body(movement: Movement, seen_by: OwnerKind) -> TransactionBody:
-    """Show a transaction in the listing of a customer's or a business's wallet."""
-    error = _error(movement)
-    _, customer_wallet_id, business_wallet_id = _parties(movement)
-    by_customer = seen_by is OwnerKind.CUSTOMER
-    return TransactionBody(
-        amount_out(movement.amount),
-        movement.description,
-        "denied" if error else "accepted",
-        timestamp(movement.at),
-        movement.id,
-        error or UNSET,
-        business_wallet_id or UNSET if by_customer else UNSET,
-        UNSET if by_customer else customer_wallet_id,
-    )
-
-
-def transaction_detail_body(movement: Movement, position: int) -> TransactionDetailBody:
-    """Show everything about a transaction."""
-    error = _error(movement)
-    kind, customer_wallet_id, business_wallet_id = _parties(movement)
-    return TransactionDetailBody(
-        movement.id,
-        kind,
-        "denied" if error else "accepted",
-        amount_out(movement.amount),
-        movement.description,
-        timestamp(movement.at),
-        customer_wallet_id,
-        business_wallet_id,
-        error,
-        position,
-    )
-
-
-def _error(movement: Movement) -> str | None:
-    """Return why a transaction was denied, None when it was not."""
-    return DENIALS[movement.reason] if isinstance(movement, DebitDenied) else None
-
-
-def _parties(movement: Movement) -> tuple[Literal["deposit", "debit"], str, str | None]:
-    """Return the kind, the customer's wallet and the business's, if there is one."""
-    match movement:
-        case DepositAccepted():
-            return "deposit", movement.payee.wallet, None
-        case DebitDenied():
-            return "debit", movement.payer, movement.payee
-        case _:
-            return "debit", movement.payer.wallet, movement.payee.wallet

@@ -1,20 +1,17 @@
 """What the handlers work with, handed in once at bootstrap."""
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
-from monedero.api.errors import Problem, outcome_unknown, refused, unavailable
+from monedero.api.errors import Problem, refused
 from monedero.api.http import Request
 from monedero.api.shown import Shown
-from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
-from monedero.ledger.commands import Command
+from monedero.engine.engine import Engine
 from monedero.ledger.errors import Refusal
-from monedero.ledger.events import Recorded
 from monedero.ledger.ids import canonical_id
-from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, Queries, Store
+from monedero.storage.store import NEWEST, Queries, Store
 
 MIN_POSITION = b"ledger-min-position"
 SALT_BYTES = 16
@@ -25,29 +22,18 @@ Found = TypeVar("Found")
 class Services(msgspec.Struct, frozen=True):
     """The engine, the read side, and where times, ids and salts come from.
 
-    `now` returns microseconds since 1970 in UTC, `new_id` a UUIDv7, `random_bytes` as many as it is asked for.
+    `hold_seconds` is how long a hold lasts of which nothing else is said. `now` returns microseconds since 1970 in
+    UTC, `new_id` a UUIDv7, `random_bytes` as many as it is asked for.
     """
 
     engine: Engine
     store: Store
     shown: Shown
     currency: str
+    hold_seconds: int
     now: Callable[[], int]
     new_id: Callable[[], str]
     random_bytes: Callable[[int], bytes]
-
-    async def submit(self, command: Command, location: str) -> Recorded:
-        """Commit a command whose effect will be at `location`. Raises Problem for everything but an event."""
-        try:
-            outcome = await self.engine.submit(command)
-        except (QueueFullError, EngineStoppedError, NotStoredError) as error:
-            raise unavailable(error) from error
-        except (CommitUnknownError, asyncio.CancelledError) as error:
-            # Cancelled: the server stops and waits no longer, but what was queued is decided all the same.
-            raise outcome_unknown(location) from error
-        if isinstance(outcome, Refusal):
-            raise refused(outcome)
-        return outcome
 
     async def reading(self, request: Request) -> Queries:
         """Return the read side for a request: one that shows the position it asks for, if it asks. Raises Problem."""
@@ -73,13 +59,3 @@ def known(found: Found | None, refusal: Refusal) -> Found:
 def id_or_unknown(text: str, refusal: Refusal) -> str:
     """Return the canonical id that a client wrote; what is no UUID is unknown."""
     return known(canonical_id(text), refusal)
-
-
-def recorded_at(location: str, recorded: Recorded) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-    """Return the headers of a write that created something: where it is, and its position in the log."""
-    return (b"location", location.encode()), (b"ledger-position", b"%d" % recorded.position)
-
-
-def denied(recorded: Recorded, location: str, detail: str, code: str) -> Problem:
-    """Return the answer to a debit that was denied, which is itself recorded."""
-    return Problem(409, detail, code, headers=recorded_at(location, recorded))

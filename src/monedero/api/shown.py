@@ -4,7 +4,7 @@ from typing import cast
 
 import msgspec
 
-from monedero.api.schemas import TransactionBody, transaction_body
+from monedero.api.transaction_bodies import TransactionBody, transaction_body
 from monedero.ledger.events import Movement, Recorded
 from monedero.ledger.profiles import OwnerKind
 

@@ -9,17 +9,22 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from monedero.engine.batch import Outcome, commit
+from monedero.engine.batch import CLAIMS_KEPT_SECONDS, commit, found_again
+from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
 from monedero.storage.store import CommitUnknownError, NotStoredError, Store, StoreBrokenError, StoreError
 
 _logger = logging.getLogger(__name__)
 
-_Waiting = tuple[Command, asyncio.Future[Outcome]]
+_Waiting = tuple[Submission, asyncio.Future[Answers]]
 
 
 class QueueFullError(Exception):
     """More commands wait than the limit allows: nothing was queued, try again later."""
+
+
+class KeyInUseError(Exception):
+    """A submission with the same idempotency key is being decided: nothing was queued, try again later."""
 
 
 class EngineStoppedError(Exception):
@@ -36,16 +41,22 @@ class Engine:
         batch_limit: int,
         queue_limit: int,
         on_broken: Callable[[StoreError], None],
+        claims_kept_seconds: int = CLAIMS_KEPT_SECONDS,
     ) -> None:
         """`batch_limit` is the most commands a transaction decides, `queue_limit` the most that wait.
 
+        A single submission may be larger than a batch, but not than the queue.
         `on_broken` is called once, when the disk has failed and writing has stopped.
         """
         self._store = store
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._on_broken = on_broken
+        self._claims_kept_seconds = claims_kept_seconds
         self._queue: deque[_Waiting] = deque()
+        self._waiting = 0
+        """How many commands are in the queue."""
+        self._claiming: set[bytes] = set()
         self._filled = asyncio.Event()
         self._stopped = False
         self._broken = False
@@ -58,19 +69,31 @@ class Engine:
         self._task = self._loop.create_task(self._run(), name="monedero-commit")
 
     async def submit(self, command: Command) -> Outcome:
-        """Commit a command and return what became of it.
+        """Commit a command alone and return what became of it. Raises as `submit_all`."""
+        return (await self.submit_all(Submission((command,)))).outcomes[0]
 
-        Raises QueueFullError and EngineStoppedError (nothing was queued), NotStoredError (nothing was
-        recorded), CommitUnknownError (nobody can tell; look the command's id up later).
+    async def submit_all(self, submission: Submission) -> Answers:
+        """Commit a submission and return what became of it.
+
+        Raises QueueFullError, KeyInUseError and EngineStoppedError (nothing was queued), NotStoredError (nothing was
+        recorded), CommitUnknownError (nobody can tell; look the command's id up later, or try again under the same
+        idempotency key), StoreUnavailableError (it was done before, but cannot be read now).
         """
         if self._stopped:
             raise EngineStoppedError
-        if len(self._queue) >= self._queue_limit:
+        if self._waiting + len(submission.commands) > self._queue_limit:
             raise QueueFullError
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._queue.append((command, future))
+        future: asyncio.Future[Answers] = self._loop.create_future()
+        if (claiming := submission.claiming) is not None:
+            if claiming.key in self._claiming:
+                raise KeyInUseError
+            self._claiming.add(claiming.key)
+            future.add_done_callback(lambda _: self._claiming.discard(claiming.key))
+        self._queue.append((submission, future))
+        self._waiting += len(submission.commands)
         self._filled.set()
-        return await future
+        answers = await future
+        return answers if answers.claim is None else await found_again(self._store, answers)
 
     async def drain(self) -> None:
         """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""
@@ -87,35 +110,44 @@ class Engine:
                     self._filled.clear()
                     await self._filled.wait()
                     continue
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
-                _answer(batch, await self._answers([command for command, _ in batch]))
+                batch = self._next_batch()
+                _answer(batch, await self._answers([submission for submission, _ in batch]))
         finally:
             # Reached early only if the task is cancelled: whoever waits must hear of it.
             self._stopped = True
             _answer(batch, [CommitUnknownError("The engine was stopped in the middle of a commit")] * len(batch))
             _answer(self._queue, [EngineStoppedError()] * len(self._queue))
 
-    async def _answers(self, commands: Sequence[Command]) -> Sequence[Outcome | Exception]:
-        """Commit and return an answer for each; where one command upsets the batch, the others go without it."""
+    def _next_batch(self) -> list[_Waiting]:
+        """Take from the queue what goes into one transaction: one submission at least."""
+        batch = [self._queue.popleft()]
+        size = len(batch[0][0].commands)
+        while self._queue and (size := size + len(self._queue[0][0].commands)) <= self._batch_limit:
+            batch.append(self._queue.popleft())
+        self._waiting -= sum(len(submission.commands) for submission, _ in batch)
+        return batch
+
+    async def _answers(self, submissions: Sequence[Submission]) -> Sequence[Answers | Exception]:
+        """Commit and return answers for each; where one submission upsets the batch, the others go without it."""
         if self._broken:
-            return [EngineStoppedError()] * len(commands)
+            return [EngineStoppedError()] * len(submissions)
         try:
-            return await commit(self._store, commands)
+            return await commit(self._store, submissions, self._claims_kept_seconds)
         except StoreBrokenError as error:
             self._stopped = self._broken = True
             self._loop.call_soon(self._on_broken, error)
-            return [CommitUnknownError(str(error))] * len(commands)
+            return [CommitUnknownError(str(error))] * len(submissions)
         except (NotStoredError, CommitUnknownError) as error:
-            _logger.warning("a batch of %d was not committed, or nobody knows: %s", len(commands), error)
-            return [error] * len(commands)
+            _logger.warning("a batch of %d was not committed, or nobody knows: %s", len(submissions), error)
+            return [error] * len(submissions)
         except Exception as error:
-            if len(commands) == 1:
+            if len(submissions) == 1:
                 return [error]
-            _logger.exception("a batch of %d could not be committed; its commands are tried one by one", len(commands))
-            return [(await self._answers([command]))[0] for command in commands]
+            _logger.exception("a batch of %d could not be committed; each submission is tried alone", len(submissions))
+            return [(await self._answers([submission]))[0] for submission in submissions]
 
 
-def _answer(waiting: Iterable[_Waiting], answers: Sequence[Outcome | Exception]) -> None:
+def _answer(waiting: Iterable[_Waiting], answers: Sequence[Answers | Exception]) -> None:
     for (_, future), answer in zip(waiting, answers, strict=True):
         if future.done():
             continue  # Answered, or the client went away; what it asked for is decided all the same.

@@ -6,6 +6,7 @@ between it opens for nothing but the same import. What is there already is folde
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import IO
 
@@ -13,9 +14,10 @@ import msgspec
 
 from monedero.engine.export import FORMAT, FORMAT_VERSION, EventLine, ExportHeader, OwnerLine
 from monedero.engine.replay import DiscrepancyError, Progress, Replay, ignore_progress
-from monedero.ledger.ids import OwnerId
+from monedero.ledger.ids import OwnerId, TransactionId
 from monedero.ledger.merkle import EMPTY, Head
 from monedero.ledger.profiles import PersonalData, Profile, profile_digest
+from monedero.ledger.state import Debited, Hold, Wallet
 from monedero.storage.store import Batch, EventRow, Import, Store, StoredOwner, StoreError
 
 CHUNK_EVENTS = 4_000
@@ -64,15 +66,15 @@ async def import_from(
 ) -> Imported:
     """Read what follows the header, into an empty store or into one where this import had stopped.
 
-    Takes memory in proportion to wallets and owners, not to events. Raises ImportRefusedError; DiscrepancyError
-    naming the first line that does not follow from those before; StoreError. After each the store holds whole chunks
-    and, once it has begun, the mark of the import.
+    Takes memory in proportion to wallets, owners, holds and refunded debits, not to events.
+    Raises ImportRefusedError; DiscrepancyError naming the first line that does not follow from those before;
+    StoreError. After each the store holds whole chunks and, once it has begun, the mark of the import.
     """
     begun = Import(header.size, bytes.fromhex(header.root), header.owners)
     held = _begin(store, begun)
     personal = _personal_data(source, header.owners)
     payloads = _payloads(source, header.size)
-    replay = Replay()
+    replay = Replay(partial(_recall, store))
     for _, batch in _chunks(payloads, held.size, replay, personal):
         progress(len(batch.rows))
     if replay.head != held:
@@ -111,8 +113,24 @@ def _chunks(
     """Fold up to the position `end`; yield each chunk, and the head that it follows. Raises DiscrepancyError."""
     while chunk := list(islice(payloads, min(CHUNK_EVENTS, end - replay.head.size))):
         before = replay.head
-        rows, wallets = replay.extend(chunk)
-        yield before, Batch(rows, replay.head, wallets, _registered(replay, rows, personal))
+        rows, changed = replay.extend(chunk)
+        yield (
+            before,
+            Batch(
+                rows,
+                replay.head,
+                [record for record in changed if isinstance(record, Wallet)],
+                _registered(replay, rows, personal),
+                [record for record in changed if isinstance(record, Hold)],
+                [record for record in changed if isinstance(record, Debited)],
+            ),
+        )
+
+
+def _recall(store: Store, ids: list[TransactionId]) -> list[Debited]:
+    """Find debits in what has been written: in all but the chunk before this one, which may be on its way."""
+    with store.snapshot() as snapshot:
+        return snapshot.debited(ids)
 
 
 async def _write_all(store: Store, chunks: Iterator[tuple[Head, Batch]], progress: Progress) -> None:

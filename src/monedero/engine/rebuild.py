@@ -5,14 +5,18 @@ from monedero.storage.store import Store
 
 
 def rebuild(store: Store, progress: Progress = ignore_progress) -> int:
-    """Drop the wallets, replay the log, write them again; return how many there are.
+    """Drop wallets, holds and refunds, replay the log, write them again; return how many wallets there are.
 
     Raises DiscrepancyError, with nothing changed, when the log itself is not whole.
     """
-    replay = Replay()
     with store.overhaul() as ledger:
+        replay = Replay(ledger.debited)
         replay.run(ledger.rows(), progress)
         replay.expect(ledger.head())
-        wallets = sorted(replay.state.wallets.values(), key=lambda wallet: wallet.number)
-        ledger.replace_wallets(wallets)
-    return len(wallets)
+        state = replay.state
+        ledger.replace_projections(
+            sorted(state.wallets.values(), key=lambda wallet: wallet.number),
+            sorted(state.holds.values(), key=lambda hold: hold.number),
+            (debit for debit in state.debited.values() if debit.refunded),
+        )
+    return len(state.wallets)

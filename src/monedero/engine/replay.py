@@ -3,25 +3,30 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from monedero.engine.batch import wallet_numbers
+from monedero.engine.work import wallet_numbers
 from monedero.ledger.events import (
+    Accepted,
     BusinessRegistered,
     CustomerRegistered,
-    DebitAccepted,
     DepositAccepted,
     EventUnreadableError,
+    PayoutAccepted,
     Recorded,
+    RefundAccepted,
+    WithdrawalAccepted,
     decode,
 )
-from monedero.ledger.evolve import HistoryError, evolve
-from monedero.ledger.ids import OwnerId, WalletId, canonical_id
+from monedero.ledger.evolve import HistoryError, debited, evolve
+from monedero.ledger.ids import OwnerId, TransactionId, canonical_id
 from monedero.ledger.merkle import EMPTY, Head, seal
-from monedero.ledger.state import Owner, State, Wallet
+from monedero.ledger.state import Debited, Record, State
 from monedero.storage.store import EventRow
 
 SEAL_AT_ONCE = 256
 Progress = Callable[[int], None]
 """Called with how many more events have been read."""
+Recall = Callable[[list[TransactionId]], Iterable[Debited]]
+"""Finds debits in the log that were folded before: most are never refunded, so they are not kept in memory."""
 
 
 def ignore_progress(_count: int) -> None:
@@ -35,45 +40,56 @@ class DiscrepancyError(Exception):
 class Replay:
     """The log folded from its first event: head, state, and the money that the world outside has put in.
 
-    `world` is the balance of the world outside in units: minus what was deposited.
+    `world` is the balance of the world outside in units: what was paid out to it, minus what was deposited.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recall: Recall) -> None:
+        self._recall = recall
+        self._last: list[Recorded] = []
         self.head: Head = EMPTY
         self.state = State()
         self.world = 0
+        self.deposited = 0
         self.registrations: dict[OwnerId, tuple[int, CustomerRegistered | BusinessRegistered]] = {}
         self.transactions = 0
 
     def run(self, rows: Iterable[EventRow], progress: Progress = ignore_progress) -> None:
         """Fold stored rows. Raises DiscrepancyError at the first that is out of place, altered or impossible."""
         for chunk in _chunks(rows):
-            head, links = seal(self.head, [row.payload for row in chunk])
+            payloads = [row.payload for row in chunk]
+            head, links = seal(self.head, payloads)
+            facts = self._read(payloads)
             for expected, (row, link) in enumerate(zip(chunk, links, strict=True), self.head.size):
                 if row.position != expected:
                     raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
-                right, _ = self._fold(expected, row.payload, link)
+                fact = next(facts)
+                self._fold(fact)
+                right = EventRow(expected, fact.event.id, *wallet_numbers(self.state, fact), row.payload, link)
                 if row != right:
                     raise DiscrepancyError(f"position {expected}: {_difference(row, right)}")
             self.head = head
             progress(len(chunk))
 
-    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Wallet]]:
-        """Fold the events that follow; return the rows that they are stored as, and the wallets that they changed.
+    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Record]]:
+        """Fold the events that follow; return the rows that they are stored as, and the records that they changed.
 
-        Raises DiscrepancyError at the first that is no event or does not follow from those before.
+        Raises DiscrepancyError at the first that is no event or does not follow from those before. Debits of the last
+        call need not be recalled.
         """
         head, links = seal(self.head, payloads)
         rows: list[EventRow] = []
-        wallets: dict[WalletId, Wallet] = {}
-        for position, (payload, link) in enumerate(zip(payloads, links, strict=True), self.head.size):
-            row, changes = self._fold(position, payload, link)
-            if canonical_id(row.id) != row.id:
-                raise DiscrepancyError(f"position {position}: {row.id!r} is no id")
-            rows.append(row)
-            wallets.update((record.id, record) for record in changes if isinstance(record, Wallet))
+        changed: dict[tuple[type[Record], str], Record] = {}
+        facts: list[Recorded] = []
+        for fact, payload, link in zip(self._read(payloads), payloads, links, strict=True):
+            event_id = fact.event.id
+            if canonical_id(event_id) != event_id:
+                raise DiscrepancyError(f"position {fact.position}: {event_id!r} is no id")
+            changed.update(((type(record), record.id), record) for record in self._fold(fact))
+            rows.append(EventRow(fact.position, event_id, *wallet_numbers(self.state, fact), payload, link))
+            facts.append(fact)
         self.head = head
-        return rows, list(wallets.values())
+        self._last = facts
+        return rows, list(changed.values())
 
     def expect(self, head: Head) -> None:
         """Raise DiscrepancyError unless the stored head is the one over the rows that were folded."""
@@ -81,26 +97,47 @@ class Replay:
             if getattr(head, name) != getattr(self.head, name):
                 raise DiscrepancyError(f"the head's {name} is not that of the {self.head.size} events in the log")
 
-    def _fold(self, position: int, payload: bytes, link: bytes) -> tuple[EventRow, tuple[Wallet | Owner, ...]]:
-        """Fold one event; return how it is stored and what it changed."""
+    def _read(self, payloads: Sequence[bytes]) -> Iterator[Recorded]:
+        """Yield the events that follow, with the debits at hand that they refund."""
+        facts: list[Recorded] = []
+        unreadable = None
+        for position, payload in enumerate(payloads, self.head.size):
+            try:
+                facts.append(Recorded(position, decode(payload)))
+            except EventUnreadableError as error:
+                unreadable = DiscrepancyError(f"position {position}: {error}")
+                break
+        refunded = {fact.event.debit for fact in facts if isinstance(fact.event, RefundAccepted)}
+        if wanted := refunded - self.state.debited.keys():
+            near = {fact.event.id: debited(fact) for fact in (*self._last, *facts) if fact.event.id in wanted}
+            away = [each for each in wanted if each not in near]
+            found = (*near.values(), *(self._recall(away) if away else ()))
+            self.state.apply(tuple(debit for debit in found if debit is not None))
+        yield from facts
+        if unreadable:
+            raise unreadable
+
+    def _fold(self, fact: Recorded) -> tuple[Record, ...]:
+        """Fold one event; return what it changed."""
         try:
-            fact = Recorded(position, decode(payload))
             changes = evolve(self.state, fact)
-        except (EventUnreadableError, HistoryError) as error:
-            raise DiscrepancyError(f"position {position}: {error}") from None
+        except HistoryError as error:
+            raise DiscrepancyError(f"position {fact.position}: {error}") from None
         self.state.apply(changes)
         event = fact.event
         match event:
             case CustomerRegistered() | BusinessRegistered():
-                self.registrations[event.id] = position, event
+                self.registrations[event.id] = fact.position, event
             case DepositAccepted():
+                self.deposited += event.amount
                 self.world -= event.amount
-                self.transactions += 1
-            case DebitAccepted():
-                self.transactions += 1
+            case PayoutAccepted() | WithdrawalAccepted():
+                self.world += event.amount
             case _:
                 pass
-        return EventRow(position, event.id, *wallet_numbers(self.state, fact), payload, link), changes
+        if isinstance(event, Accepted):
+            self.transactions += 1
+        return changes
 
 
 def _difference(row: EventRow, right: EventRow) -> str:

@@ -4,7 +4,7 @@ import msgspec
 
 from monedero.engine.replay import DiscrepancyError, Progress, Replay, ignore_progress
 from monedero.ledger.ids import OwnerId
-from monedero.ledger.money import render_amount
+from monedero.ledger.money import ZERO, render_amount
 from monedero.ledger.profiles import profile_digest
 from monedero.storage.store import Snapshot, StoreBrokenError, StoredOwner
 
@@ -18,21 +18,25 @@ class Verified(msgspec.Struct, frozen=True):
     wallets: int
     transactions: int
     deposited: int
-    """In units of 1/10,000; all balances together are the same sum."""
+    paid_out: int
+    """In units of 1/10,000; all balances together are what was deposited less what was paid out."""
+    holds: int
     root: str
 
 
 def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified:
     """Recompute tree, chain and balances from the stored bytes and compare everything that is stored.
 
-    Raises DiscrepancyError naming the first position, wallet or owner that differs. Takes memory in
-    proportion to wallets and owners, not to events.
+    Raises DiscrepancyError naming the first position, wallet, hold, debit or owner that differs. Takes memory in
+    proportion to wallets, owners, holds and refunded debits, not to events.
     """
-    replay = Replay()
+    replay = Replay(snapshot.debited)
     try:
         replay.run(snapshot.rows(), progress)
         replay.expect(snapshot.head())
         _compare_wallets(snapshot, replay)
+        _compare_holds(snapshot, replay)
+        _compare_refunds(snapshot, replay)
         erased = _compare_owners(snapshot, replay)
         damage = snapshot.damage()
     except StoreBrokenError as error:
@@ -45,7 +49,9 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
         erased,
         len(replay.state.wallets),
         replay.transactions,
-        -replay.world,
+        replay.deposited,
+        replay.world + replay.deposited,
+        len(replay.state.holds),
         replay.head.root.hex(),
     )
 
@@ -68,6 +74,28 @@ def _compare_wallets(snapshot: Snapshot, replay: Replay) -> None:
         raise DiscrepancyError(f"wallet {wallet.id} is missing")
     if total:
         raise DiscrepancyError(f"all balances and the world's sum to {render_amount(total)}, not to 0")
+
+
+def _compare_holds(snapshot: Snapshot, replay: Replay) -> None:
+    expected = dict(replay.state.holds)
+    for stored in snapshot.holds():
+        hold = expected.pop(stored.id, None)
+        if stored != hold:
+            raise DiscrepancyError(f"hold {stored.id}: stored is {stored}, the log makes it {hold}")
+    for hold_id in expected:
+        raise DiscrepancyError(f"hold {hold_id} is missing")
+
+
+def _compare_refunds(snapshot: Snapshot, replay: Replay) -> None:
+    expected = {debit.number: debit.refunded for debit in replay.state.debited.values() if debit.refunded}
+    for number, refunded in snapshot.refunds():
+        right = expected.pop(number, ZERO)
+        if refunded != right:
+            raise DiscrepancyError(
+                f"the debit at position {number}: {refunded} units are refunded, the log makes it {right}"
+            )
+    for number in expected:
+        raise DiscrepancyError(f"what was refunded of the debit at position {number} is missing")
 
 
 def _compare_owners(snapshot: Snapshot, replay: Replay) -> int:

@@ -3,13 +3,31 @@
 from collections.abc import Iterable
 from typing import assert_never
 
-from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
+from monedero.ledger.commands import (
+    Capture,
+    Command,
+    Debit,
+    Deposit,
+    ExpireHold,
+    OpenWallet,
+    Payout,
+    PlaceHold,
+    Refund,
+    RegisterOwner,
+    Transfer,
+    VoidHold,
+    Withdraw,
+)
 from monedero.ledger.errors import (
     BalanceLimit,
     BusinessHasWallet,
     CurrencyMismatch,
     EmailTaken,
+    NotOneCustomer,
+    NotRefundable,
+    RefundTooLarge,
     Refusal,
+    SelfTransfer,
     UnknownOwner,
     UnknownWallet,
 )
@@ -18,16 +36,23 @@ from monedero.ledger.events import (
     CustomerRegistered,
     DebitAccepted,
     DebitDenied,
-    DenialReason,
     DepositAccepted,
     Event,
-    Posting,
+    PayoutAccepted,
+    PayoutDenied,
+    RefundAccepted,
+    RefundDenied,
+    TransferAccepted,
+    TransferDenied,
     WalletOpened,
+    WithdrawalAccepted,
+    WithdrawalDenied,
 )
-from monedero.ledger.ids import WalletId
+from monedero.ledger.holds import capture, place_hold, release
 from monedero.ledger.money import BALANCE_LIMIT, Units
+from monedero.ledger.parties import after, as_is, customer_and_business, denial, wallet_of
 from monedero.ledger.profiles import OwnerKind, profile_digest
-from monedero.ledger.state import State, Touched, Wallet
+from monedero.ledger.state import State, Touched
 
 
 def touched(commands: Iterable[Command]) -> Touched:
@@ -35,11 +60,18 @@ def touched(commands: Iterable[Command]) -> Touched:
     needs = Touched()
     for command in commands:
         match command:
-            case Debit():
+            case Debit() | PlaceHold():
                 needs.wallets.add(command.business_wallet_id)
                 needs.wallets.add(command.customer_wallet_id)
-            case Deposit():
+            case Deposit() | Payout() | Withdraw():
                 needs.wallets.add(command.wallet_id)
+            case Transfer():
+                needs.wallets.add(command.payer_wallet_id)
+                needs.wallets.add(command.payee_wallet_id)
+            case Refund():
+                needs.debited.add(command.debit_id)
+            case Capture() | VoidHold() | ExpireHold():
+                needs.holds.add(command.hold_id)
             case OpenWallet():
                 needs.owners.add(command.owner_id)
             case RegisterOwner():
@@ -49,13 +81,27 @@ def touched(commands: Iterable[Command]) -> Touched:
     return needs
 
 
-def decide(state: State, command: Command) -> Event | Refusal:
+def decide(state: State, command: Command) -> Event | Refusal:  # noqa: C901, PLR0911 - a line for each command
     """Answer a command with the event that follows from it, or with the refusal. Changes nothing."""
     match command:
         case Debit():
             return _debit(state, command)
         case Deposit():
             return _deposit(state, command)
+        case PlaceHold():
+            return place_hold(state, command)
+        case Capture():
+            return capture(state, command)
+        case VoidHold() | ExpireHold():
+            return release(state, command)
+        case Refund():
+            return _refund(state, command)
+        case Transfer():
+            return _transfer(state, command)
+        case Payout():
+            return _pay_out(state, command)
+        case Withdraw():
+            return _withdraw(state, command)
         case OpenWallet():
             return _open_wallet(state, command)
         case RegisterOwner():
@@ -65,51 +111,83 @@ def decide(state: State, command: Command) -> Event | Refusal:
 
 
 def _debit(state: State, command: Debit) -> DebitAccepted | DebitDenied | Refusal:
-    business = _wallet(state, command.business_wallet_id, OwnerKind.BUSINESS)
-    if business is None:
-        return UnknownWallet(command.business_wallet_id)
-    customer = _wallet(state, command.customer_wallet_id, OwnerKind.CUSTOMER)
-    if customer is None:
-        return UnknownWallet(command.customer_wallet_id, "customer wallet")
-    if customer.currency != business.currency:
-        return CurrencyMismatch(customer.currency, business.currency)
-    if command.amount > customer.balance:
-        return _deny(command, customer, "insufficient_funds")
-    if business.balance + command.amount > BALANCE_LIMIT:
-        return _deny(command, customer, "balance_limit")
+    parties = customer_and_business(state, command)
+    if isinstance(parties, Refusal):
+        return parties
+    customer, business = parties
+    amount = command.amount
+    if reason := denial(amount, customer, business):
+        return DebitDenied(
+            command.id, command.at, amount, as_is(customer), as_is(business), reason, command.description
+        )
     return DebitAccepted(
-        command.id,
-        command.at,
-        command.amount,
-        Posting(customer.id, Units(customer.balance - command.amount), customer.version + 1),
-        Posting(business.id, Units(business.balance + command.amount), business.version + 1),
-        command.description,
-    )
-
-
-def _deny(command: Debit, customer: Wallet, reason: DenialReason) -> DebitDenied:
-    return DebitDenied(
-        command.id,
-        command.at,
-        command.amount,
-        command.customer_wallet_id,
-        command.business_wallet_id,
-        reason,
-        customer.balance,
-        command.description,
+        command.id, command.at, amount, after(customer, -amount), after(business, amount), command.description
     )
 
 
 def _deposit(state: State, command: Deposit) -> DepositAccepted | Refusal:
-    wallet = _wallet(state, command.wallet_id, OwnerKind.CUSTOMER)
+    wallet = wallet_of(state, command.wallet_id, OwnerKind.CUSTOMER)
     if wallet is None:
         return UnknownWallet(command.wallet_id)
-    balance = Units(wallet.balance + command.amount)
-    if balance > BALANCE_LIMIT:
+    if wallet.balance + command.amount > BALANCE_LIMIT:
         return BalanceLimit()
-    return DepositAccepted(
-        command.id, command.at, command.amount, Posting(wallet.id, balance, wallet.version + 1), command.description
+    return DepositAccepted(command.id, command.at, command.amount, after(wallet, command.amount), command.description)
+
+
+def _refund(state: State, command: Refund) -> RefundAccepted | RefundDenied | Refusal:
+    debit = state.debited.get(command.debit_id)
+    if debit is None:
+        return NotRefundable(command.debit_id)
+    amount = debit.refundable if command.amount is None else command.amount
+    if not 0 < amount <= debit.refundable:
+        return RefundTooLarge(command.amount, debit.refundable)
+    business, customer = state.wallets[debit.payee], state.wallets[debit.payer]
+    head = command.id, command.at, amount
+    if reason := denial(amount, business, customer):
+        return RefundDenied(*head, as_is(business), as_is(customer), debit.id, reason, command.description)
+    total = Units(debit.refunded + amount)
+    return RefundAccepted(
+        *head, after(business, -amount), after(customer, amount), debit.id, total, command.description
     )
+
+
+def _transfer(state: State, command: Transfer) -> TransferAccepted | TransferDenied | Refusal:  # noqa: PLR0911 - a line a rule
+    payer = wallet_of(state, command.payer_wallet_id, OwnerKind.CUSTOMER)
+    if payer is None:
+        return UnknownWallet(command.payer_wallet_id)
+    payee = wallet_of(state, command.payee_wallet_id, OwnerKind.CUSTOMER)
+    if payee is None:
+        return UnknownWallet(command.payee_wallet_id, "customer wallet")
+    if payer.id == payee.id:
+        return SelfTransfer()
+    if payer.owner_id != payee.owner_id:
+        return NotOneCustomer()
+    if payer.currency != payee.currency:
+        return CurrencyMismatch(payer.currency, payee.currency)
+    head = command.id, command.at, command.amount
+    if reason := denial(command.amount, payer, payee):
+        return TransferDenied(*head, as_is(payer), as_is(payee), reason, command.description)
+    return TransferAccepted(*head, after(payer, -command.amount), after(payee, command.amount), command.description)
+
+
+def _pay_out(state: State, command: Payout) -> PayoutAccepted | PayoutDenied | Refusal:
+    wallet = wallet_of(state, command.wallet_id, OwnerKind.BUSINESS)
+    if wallet is None:
+        return UnknownWallet(command.wallet_id)
+    head = command.id, command.at, command.amount
+    if reason := denial(command.amount, wallet, None):
+        return PayoutDenied(*head, as_is(wallet), reason, command.description)
+    return PayoutAccepted(*head, after(wallet, -command.amount), command.description)
+
+
+def _withdraw(state: State, command: Withdraw) -> WithdrawalAccepted | WithdrawalDenied | Refusal:
+    wallet = wallet_of(state, command.wallet_id, OwnerKind.CUSTOMER)
+    if wallet is None:
+        return UnknownWallet(command.wallet_id)
+    head = command.id, command.at, command.amount
+    if reason := denial(command.amount, wallet, None):
+        return WithdrawalDenied(*head, as_is(wallet), reason, command.description)
+    return WithdrawalAccepted(*head, after(wallet, -command.amount), command.description)
 
 
 def _open_wallet(state: State, command: OpenWallet) -> WalletOpened | Refusal:
@@ -126,9 +204,3 @@ def _register_owner(state: State, command: RegisterOwner) -> CustomerRegistered 
         return EmailTaken()
     registered = CustomerRegistered if command.kind is OwnerKind.CUSTOMER else BusinessRegistered
     return registered(command.id, command.at, profile_digest(command.profile, command.salt))
-
-
-def _wallet(state: State, wallet_id: WalletId, kind: OwnerKind) -> Wallet | None:
-    """Return the wallet if it exists and is of that kind: another kind is unknown there."""
-    wallet = state.wallets.get(wallet_id)
-    return wallet if wallet is not None and wallet.owner_kind is kind else None

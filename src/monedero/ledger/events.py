@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from monedero.ledger.ids import OwnerId, TransactionId, WalletId
-from monedero.ledger.money import Units
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
+from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
 
 DenialReason = Literal["insufficient_funds", "balance_limit"]
@@ -19,12 +19,28 @@ class _Fact(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaul
     """What all events share: the encoding. Fields are written in the order in which they are declared."""
 
 
-class Posting(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """One side of a transaction: the wallet, with the balance and version that it has afterwards."""
+class Posting(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
+    """One side of a transaction: the wallet, with the balance, version and held money that it has afterwards."""
 
     wallet: WalletId
     balance: Units
     version: int
+    held: Units = ZERO
+
+
+class _Outwards(_Fact, frozen=True):
+    """What leaves the ledger, or should have."""
+
+    id: TransactionId
+    at: int
+    amount: Units
+    payer: Posting
+
+
+class _Between(_Outwards, frozen=True):
+    """What goes from one wallet to another, or should have."""
+
+    payee: Posting
 
 
 class CustomerRegistered(_Fact, frozen=True, tag="customer.registered.v1"):
@@ -63,19 +79,21 @@ class DepositAccepted(_Fact, frozen=True, tag="deposit.accepted.v1"):
     description: str | None = None
 
 
-class DebitAccepted(_Fact, frozen=True, tag="debit.accepted.v1"):
+class DebitAccepted(_Between, frozen=True, tag="debit.accepted.v1"):
     """Money went from a customer's wallet (the payer) into a business's wallet (the payee)."""
 
-    id: TransactionId
-    at: int
-    amount: Units
-    payer: Posting
-    payee: Posting
     description: str | None = None
 
 
-class DebitDenied(_Fact, frozen=True, tag="debit.denied.v1"):
-    """A debit was refused and nothing moved; `amount` was required, `available` was there."""
+class DebitDenied(_Between, frozen=True, tag="debit.denied.v2"):
+    """A debit was refused and nothing moved: both wallets stand as stated."""
+
+    reason: DenialReason
+    description: str | None = None
+
+
+class DebitDeniedV1(_Fact, frozen=True, tag="debit.denied.v1"):
+    """A denied debit as it was recorded before there were holds: of the payee it names the wallet alone."""
 
     id: TransactionId
     at: int
@@ -87,7 +105,114 @@ class DebitDenied(_Fact, frozen=True, tag="debit.denied.v1"):
     description: str | None = None
 
 
-Movement = DepositAccepted | DebitAccepted | DebitDenied
+class RefundAccepted(_Between, frozen=True, tag="refund.accepted.v1"):
+    """Money of a debit or a capture went back to the customer; `refunded` is how much of it has, all in all."""
+
+    debit: TransactionId
+    refunded: Units
+    description: str | None = None
+
+
+class RefundDenied(_Between, frozen=True, tag="refund.denied.v1"):
+    """A refund was refused and nothing moved."""
+
+    debit: TransactionId
+    reason: DenialReason
+    description: str | None = None
+
+
+class PayoutAccepted(_Outwards, frozen=True, tag="payout.accepted.v1"):
+    """Money went from a business's wallet to the world outside."""
+
+    description: str | None = None
+
+
+class PayoutDenied(_Outwards, frozen=True, tag="payout.denied.v1"):
+    """A payout was refused and nothing moved."""
+
+    reason: DenialReason
+    description: str | None = None
+
+
+class WithdrawalAccepted(_Outwards, frozen=True, tag="withdrawal.accepted.v1"):
+    """Money went from a customer's wallet to the world outside."""
+
+    description: str | None = None
+
+
+class WithdrawalDenied(_Outwards, frozen=True, tag="withdrawal.denied.v1"):
+    """A withdrawal was refused and nothing moved."""
+
+    reason: DenialReason
+    description: str | None = None
+
+
+class TransferAccepted(_Between, frozen=True, tag="transfer.accepted.v1"):
+    """Money went from one wallet of a customer into another one."""
+
+    description: str | None = None
+
+
+class TransferDenied(_Between, frozen=True, tag="transfer.denied.v1"):
+    """A transfer was refused and nothing moved."""
+
+    reason: DenialReason
+    description: str | None = None
+
+
+class HoldPlaced(_Between, frozen=True, tag="hold.placed.v1"):
+    """Money in the customer's wallet (the payer) was set aside for the business (the payee, unchanged)."""
+
+    expires_at: int
+    description: str | None = None
+
+
+class HoldDenied(_Between, frozen=True, tag="hold.denied.v1"):
+    """A hold was refused and nothing was set aside."""
+
+    reason: DenialReason
+    description: str | None = None
+
+
+class CaptureAccepted(_Between, frozen=True, tag="capture.accepted.v1"):
+    """Held money went into the business's wallet: `captured` of the hold so far.
+
+    `final` says that the hold is over, and what was left of it free again.
+    """
+
+    hold: HoldId
+    captured: Units
+    final: bool
+    description: str | None = None
+
+
+class HoldVoided(_Between, frozen=True, tag="hold.voided.v1"):
+    """The business gave up what was left of a hold: `amount` is free again."""
+
+    hold: HoldId
+    description: str | None = None
+
+
+class HoldExpired(_Between, frozen=True, tag="hold.expired.v1"):
+    """The time of a hold was over: `amount`, what was left of it, is free again."""
+
+    hold: HoldId
+    description: str | None = None
+
+
+Denied = DebitDenied | RefundDenied | PayoutDenied | WithdrawalDenied | TransferDenied | HoldDenied
+"""What was refused for the money, which is recorded: both sides are stated as they stay."""
+Accepted = (
+    DepositAccepted
+    | DebitAccepted
+    | RefundAccepted
+    | PayoutAccepted
+    | WithdrawalAccepted
+    | TransferAccepted
+    | CaptureAccepted
+)
+"""What moved money."""
+Movement = Accepted | HoldPlaced | HoldVoided | HoldExpired | Denied | DebitDeniedV1
 """An event that a listing of transactions shows."""
 Event = CustomerRegistered | BusinessRegistered | WalletOpened | Movement
 
@@ -123,11 +248,19 @@ def decode(payload: bytes) -> Event:
 def sides(event: Event) -> tuple[WalletId | None, WalletId | None]:
     """Return the wallets that an event concerns as payer and payee; None is the world outside or nobody."""
     match event:
-        case DebitAccepted(payer=payer, payee=payee):
-            return payer.wallet, payee.wallet
-        case DebitDenied(payer=payer_id, payee=payee_id):
-            return payer_id, payee_id
-        case DepositAccepted(payee=payee):
-            return None, payee.wallet
         case CustomerRegistered() | BusinessRegistered() | WalletOpened():
             return None, None
+        case DebitDeniedV1():
+            return event.payer, event.payee
+        case DepositAccepted():
+            return None, event.payee.wallet
+        case PayoutAccepted() | PayoutDenied() | WithdrawalAccepted() | WithdrawalDenied():
+            return event.payer.wallet, None
+        case _:
+            return event.payer.wallet, event.payee.wallet
+
+
+def kind_and_status(event: Event) -> tuple[str, str]:
+    """Return the two words of an event's name: `debit` and `accepted`, `hold` and `placed`."""
+    kind, status, _ = str(type(event).__struct_config__.tag).split(".")
+    return kind, status

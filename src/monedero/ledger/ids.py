@@ -7,6 +7,8 @@ OwnerId = NewType("OwnerId", str)
 """The id of a customer or a business."""
 WalletId = NewType("WalletId", str)
 TransactionId = NewType("TransactionId", str)
+HoldId = NewType("HoldId", TransactionId)
+"""The id of the transaction that placed the hold."""
 
 _CANONICAL = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 

@@ -1,17 +1,20 @@
-"""What a decision needs to know: the wallets, owners and e-mails that a command touches."""
+"""What a decision needs to know: the wallets, owners, e-mails, holds and refunds that a command touches."""
+
+from typing import Literal
 
 import msgspec
 
-from monedero.ledger.ids import OwnerId, WalletId
-from monedero.ledger.money import Units
+from monedero.ledger.claims import Claim
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
+from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
 
 
 class Wallet(msgspec.Struct, frozen=True, gc=False):
     """A wallet as its last event left it.
 
-    `number` is the position of the event that opened it and `position` that of the last one that moved
-    its money; `version` counts those. Times are microseconds since 1970 in UTC.
+    `number` is the position of the event that opened it and `position` that of the last one that changed
+    its money, of which `held` is set aside; `version` counts those. Times are microseconds since 1970 in UTC.
     """
 
     id: WalletId
@@ -24,6 +27,12 @@ class Wallet(msgspec.Struct, frozen=True, gc=False):
     created_at: int
     modified_at: int
     position: int
+    held: Units = ZERO
+
+    @property
+    def available(self) -> Units:
+        """What can be taken: the balance without what is held."""
+        return Units(self.balance - self.held)
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +41,51 @@ class Owner(msgspec.Struct, frozen=True, gc=False):
     id: OwnerId
     kind: OwnerKind
     has_wallet: bool
+
+
+HoldStatus = Literal["open", "captured", "voided", "expired"]
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Money set aside in the customer's wallet `payer` for the business's wallet `payee`.
+
+    `number` is the position of the event that placed it, `position` that of the last one that changed it. Only an
+    open hold holds anything: what has not been captured of it.
+    """
+
+    id: HoldId
+    number: int
+    payer: WalletId
+    payee: WalletId
+    amount: Units
+    expires_at: int
+    captured: Units
+    status: HoldStatus
+    position: int
+
+    @property
+    def capturable(self) -> Units:
+        """What can still be taken."""
+        return Units(self.amount - self.captured) if self.status == "open" else ZERO
+
+
+class Debited(msgspec.Struct, frozen=True, gc=False):
+    """An accepted debit or capture, at the position `number`, and how much of it has been refunded."""
+
+    id: TransactionId
+    number: int
+    payer: WalletId
+    payee: WalletId
+    amount: Units
+    refunded: Units
+
+    @property
+    def refundable(self) -> Units:
+        """What can still be given back."""
+        return Units(self.amount - self.refunded)
+
+
+Record = Wallet | Owner | Hold | Debited
 
 
 class State(msgspec.Struct):
@@ -43,19 +97,50 @@ class State(msgspec.Struct):
     wallets: dict[WalletId, Wallet] = {}
     owners: dict[OwnerId, Owner] = {}
     emails: set[tuple[OwnerKind, str]] = set()
+    holds: dict[HoldId, Hold] = {}
+    debited: dict[TransactionId, Debited] = {}
+    claims: dict[bytes, Claim] = {}
 
-    def apply(self, changes: tuple[Wallet | Owner, ...]) -> None:
+    def apply(self, changes: tuple[Record, ...]) -> None:
         """Put each record in the place of the one it follows."""
         for record in changes:
-            if isinstance(record, Wallet):
-                self.wallets[record.id] = record
-            else:
-                self.owners[record.id] = record
+            match record:
+                case Wallet():
+                    self.wallets[record.id] = record
+                case Owner():
+                    self.owners[record.id] = record
+                case Hold():
+                    self.holds[record.id] = record
+                case Debited():
+                    self.debited[record.id] = record
+
+    @property
+    def parties(self) -> set[WalletId]:
+        """The wallets that the holds and debits are between."""
+        both: tuple[Hold | Debited, ...] = (*self.holds.values(), *self.debited.values())
+        return {wallet for each in both for wallet in (each.payer, each.payee)}
+
+    def copy(self) -> "State":
+        """Return a state that may go its own way."""
+        return State(
+            dict(self.wallets),
+            dict(self.owners),
+            set(self.emails),
+            dict(self.holds),
+            dict(self.debited),
+            dict(self.claims),
+        )
 
 
 class Touched(msgspec.Struct):
-    """Everything that a batch of commands needs loaded, and locked, before it is decided."""
+    """Everything that a batch of commands needs loaded, and locked, before it is decided.
+
+    Wallets that a hold or a debit names need not be named here. `claims` are digests of idempotency keys.
+    """
 
     wallets: set[WalletId] = set()
     owners: set[OwnerId] = set()
     emails: set[tuple[OwnerKind, str]] = set()
+    holds: set[HoldId] = set()
+    debited: set[TransactionId] = set()
+    claims: set[bytes] = set()

@@ -9,18 +9,22 @@ StoreError
 └── StoreBrokenError        the disk failed under it: nothing more may be written by this process
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
 import msgspec
 
+from monedero.ledger.claims import Claim
 from monedero.ledger.events import Recorded
-from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
 from monedero.ledger.merkle import Head
+from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData
-from monedero.ledger.state import State, Touched, Wallet
+from monedero.ledger.state import Debited, Hold, State, Touched, Wallet
 
+FORGET_CLAIMS = 2
+"""More than one, so that old claims become fewer while new ones come."""
 NEWEST = 2**63 - 1
 """As the bound `before` of a listing: from the newest event on."""
 
@@ -78,23 +82,36 @@ class StoredOwner(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct):
-    """What one transaction writes: the log's new rows, the head over them, and the rows that follow."""
+    """What one transaction writes: the log's new rows, the head over them, and the rows that follow.
+
+    With each claim up to FORGET_CLAIMS older ones that were made before `forget_before` are removed.
+    """
 
     rows: list[EventRow]
     head: Head
-    wallets: list[Wallet]
-    owners: list[StoredOwner]
+    wallets: list[Wallet] = []
+    owners: list[StoredOwner] = []
+    holds: list[Hold] = []
+    debited: list[Debited] = []
+    claims: list[Claim] = []
+    forget_before: int = 0
 
     @property
     def opened(self) -> list[Wallet]:
         """The wallets that did not exist before the batch."""
-        return [wallet for wallet in self.wallets if wallet.number >= self.rows[0].position]
+        first = self.head.size - len(self.rows)
+        return [wallet for wallet in self.wallets if wallet.number >= first]
 
     @property
     def moved(self) -> list[Wallet]:
         """The wallets that existed, in the order of their numbers."""
-        first = self.rows[0].position
+        first = self.head.size - len(self.rows)
         return sorted((wallet for wallet in self.wallets if wallet.number < first), key=lambda wallet: wallet.number)
+
+    @property
+    def forget(self) -> int:
+        """How many old claims are removed at most."""
+        return FORGET_CLAIMS * len(self.claims)
 
 
 class Import(msgspec.Struct, frozen=True):
@@ -133,7 +150,10 @@ class Transaction(Protocol):
     """
 
     async def load(self, touched: Touched) -> State:
-        """Lock, in sorted order, and load what exists of `touched`."""
+        """Load what exists of `touched`, the wallets locked in sorted order.
+
+        With a hold or a debit come the wallets that it is between.
+        """
 
     async def head(self) -> Head:
         """Lock and return the head of the log, after what was loaded."""
@@ -168,6 +188,18 @@ class Queries(Protocol):
     async def event(self, event_id: str) -> Recorded | None:
         """Return the event with that id."""
 
+    async def events(self, positions: Sequence[int]) -> list[Recorded]:
+        """Return the events at these positions, as far as they exist, in the order of positions."""
+
+    async def hold(self, hold_id: HoldId) -> Hold | None:
+        """Return a hold."""
+
+    async def refunded(self, number: int) -> Units:
+        """Return how much has been refunded of the debit at a position."""
+
+    async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
+        """Return the open holds that expire first, with the times when they do."""
+
 
 class Snapshot(Protocol):
     """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers."""
@@ -184,6 +216,15 @@ class Snapshot(Protocol):
     def owners(self) -> Iterator[StoredOwner]:
         """Yield every owner as stored, in order of number."""
 
+    def holds(self) -> Iterator[Hold]:
+        """Yield every hold as stored, in order of number."""
+
+    def refunds(self) -> Iterator[tuple[int, Units]]:
+        """Yield how much has been refunded of every debit that was refunded, in order of the debits' positions."""
+
+    def debited(self, ids: Iterable[TransactionId]) -> list[Debited]:
+        """Return what exists of these debits as they were at first, with nothing refunded."""
+
     def importing(self) -> Import | None:
         """Return the import into this ledger that is not finished."""
 
@@ -194,8 +235,8 @@ class Snapshot(Protocol):
 class Overhaul(Snapshot, Protocol):
     """The whole ledger while nobody else can write it."""
 
-    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
-        """Drop the projection and write it anew. Raises NotStoredError: they do not fit the owners."""
+    def replace_projections(self, wallets: Iterable[Wallet], holds: Iterable[Hold], debited: Iterable[Debited]) -> None:
+        """Drop the projections and write them anew. Raises NotStoredError: the wallets do not fit the owners."""
 
     def begin_import(self, begun: Import) -> None:
         """Mark the ledger as not whole: from the commit on it opens only for the import."""

@@ -1,16 +1,18 @@
 """The read side: what the API shows, each query one round trip."""
 
+from collections.abc import Sequence
 from typing import LiteralString
 
 import psycopg
 
 from monedero.ledger.events import Recorded, decode
-from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.ids import HoldId, OwnerId, WalletId
+from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
-from monedero.ledger.state import Wallet
+from monedero.ledger.state import Hold, Wallet
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.pool import Ask, Connection
-from monedero.storage.postgres.rows import Row, to_owner, to_recorded, to_wallet
+from monedero.storage.postgres.rows import Row, array, to_hold, to_owner, to_recorded, to_wallet
 from monedero.storage.store import NEWEST, OwnerPage, StoredOwner, WalletTransactions
 
 
@@ -39,6 +41,27 @@ class Reader:
         """See Queries.event."""
         rows = await self._ask(lambda connection: _rows(connection, statements.EVENT_BY_ID, (event_id,)))
         return to_recorded(rows[0]) if rows else None
+
+    async def events(self, positions: Sequence[int]) -> list[Recorded]:
+        """See Queries.events."""
+        wanted = (array(map(str, positions)),)
+        rows = await self._ask(lambda connection: _rows(connection, statements.EVENTS_BY_POSITION, wanted))
+        return [to_recorded(row) for row in rows]
+
+    async def hold(self, hold_id: HoldId) -> Hold | None:
+        """See Queries.hold."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.LOAD_HOLDS, (array([hold_id]),)))
+        return to_hold(rows[0]) if rows else None
+
+    async def refunded(self, number: int) -> Units:
+        """See Queries.refunded."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.REFUNDED, (number,)))
+        return Units(rows[0][0]) if rows else ZERO
+
+    async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
+        """See Queries.expiring."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.EXPIRING, (limit,)))
+        return [(HoldId(hold), expires_at) for hold, expires_at in rows]
 
     async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""

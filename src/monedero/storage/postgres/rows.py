@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
+from monedero.ledger.claims import Claim, decode_answers, encode_answers
 from monedero.ledger.events import Recorded, decode
+from monedero.ledger.evolve import debited, placed
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
-from monedero.ledger.state import Wallet
+from monedero.ledger.state import Debited, Hold, Wallet
 from monedero.storage.store import Batch, EventRow, StoredOwner
 
 Row = tuple[Any, ...]
@@ -34,6 +38,7 @@ def from_wallet(wallet: Wallet) -> Row:
         wallet.created_at,
         wallet.modified_at,
         wallet.position,
+        wallet.held,
     )
 
 
@@ -61,6 +66,54 @@ def to_recorded(row: Row) -> Recorded:
     return Recorded(row[0], decode(row[1]))
 
 
+def to_debited(row: Row) -> Debited | None:
+    """Read a debit, in the order of LOAD_DEBITED; None: the event is none."""
+    position, payload, refunded = row
+    return debited(Recorded(position, decode(payload)), Units(refunded))
+
+
+def to_hold(row: Row) -> Hold:
+    """Read a hold, in the order of LOAD_HOLDS. Raises ValueError: a row that belongs to no hold."""
+    number, payload, captured, status, position = row
+    hold = placed(Recorded(number, decode(payload)))
+    return msgspec.structs.replace(hold, captured=captured, status=status, position=position)
+
+
+def from_holds(holds: Iterable[Hold]) -> Row:
+    """Return the columns of holds, in the order of PUT_HOLDS."""
+    holds = tuple(holds)
+    return (
+        array(str(hold.number) for hold in holds),
+        array(str(hold.expires_at) for hold in holds),
+        array(str(hold.captured) for hold in holds),
+        array(hold.status for hold in holds),
+        array(str(hold.position) for hold in holds),
+    )
+
+
+def from_debited(debited: Iterable[Debited]) -> Row:
+    """Return the columns of refunded debits, in the order of PUT_REFUNDS."""
+    debited = tuple(debited)
+    return array(str(debit.number) for debit in debited), array(str(debit.refunded) for debit in debited)
+
+
+def to_claim(row: Row) -> Claim:
+    """Read a claim, in the order of LOAD_CLAIMS."""
+    key, fingerprint, at, answers = row
+    return Claim(key, fingerprint, at, decode_answers(answers))
+
+
+def from_claims(claims: Iterable[Claim]) -> Row:
+    """Return the columns of claims, in the order of INSERT_CLAIMS."""
+    claims = tuple(claims)
+    return (
+        array(quoted(claim.key) for claim in claims),
+        array(quoted(claim.fingerprint) for claim in claims),
+        array(str(claim.at) for claim in claims),
+        array(quoted(encode_answers(claim.answers)) for claim in claims),
+    )
+
+
 def to_event_row(row: Row) -> EventRow:
     """Read an event's columns, in the order of ALL_EVENTS."""
     return EventRow(*row)
@@ -74,13 +127,14 @@ def from_batch(batch: Batch) -> Row:
         array(row.id for row in rows),
         array("NULL" if row.payer is None else str(row.payer) for row in rows),
         array("NULL" if row.payee is None else str(row.payee) for row in rows),
-        array(_bytes(row.payload) for row in rows),
-        array(_bytes(row.link) for row in rows),
+        array(quoted(row.payload) for row in rows),
+        array(quoted(row.link) for row in rows),
         array(wallet.id for wallet in moved),
         array(str(wallet.balance) for wallet in moved),
         array(str(wallet.version) for wallet in moved),
         array(str(wallet.modified_at) for wallet in moved),
         array(str(wallet.position) for wallet in moved),
+        array(str(wallet.held) for wallet in moved),
         head.size,
         head.frontier,
         head.root,
@@ -93,5 +147,6 @@ def array(elements: Iterable[str]) -> str:
     return "{" + ",".join(elements) + "}"
 
 
-def _bytes(value: bytes) -> str:
+def quoted(value: bytes) -> str:
+    """Return bytes as an element of an array literal."""
     return f'"\\\\x{value.hex()}"'

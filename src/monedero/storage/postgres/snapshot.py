@@ -2,23 +2,38 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from typing import LiteralString, TypeVar
 
 import psycopg
 
 from monedero.ledger.events import EventUnreadableError
+from monedero.ledger.evolve import debited
+from monedero.ledger.ids import TransactionId
 from monedero.ledger.merkle import Head
-from monedero.ledger.state import Wallet
+from monedero.ledger.money import Units
+from monedero.ledger.state import Debited, Hold, Wallet
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, conninfo, failures_named, name_of, opened, sentence
 from monedero.storage.postgres.migrate import expected_schema, require_migrated
-from monedero.storage.postgres.rows import Row, from_wallet, to_event_row, to_owner, to_wallet
+from monedero.storage.postgres.rows import (
+    Row,
+    array,
+    from_debited,
+    from_holds,
+    from_wallet,
+    to_event_row,
+    to_hold,
+    to_owner,
+    to_recorded,
+    to_wallet,
+)
 from monedero.storage.store import EventRow, Import, NotStoredError, StoreBrokenError, StoredOwner
 
 ROWS_AT_ONCE = 5_000
 
 Answer = TypeVar("Answer")
+Record = TypeVar("Record", Hold, Debited)
 
 
 class DatabaseSnapshot:
@@ -46,6 +61,20 @@ class DatabaseSnapshot:
         """See Snapshot.owners."""
         return self._read(statements.ALL_OWNERS, to_owner)
 
+    def holds(self) -> Iterator[Hold]:
+        """See Snapshot.holds."""
+        return self._read(statements.ALL_HOLDS, to_hold)
+
+    def refunds(self) -> Iterator[tuple[int, Units]]:
+        """See Snapshot.refunds."""
+        return self._read(statements.ALL_REFUNDS, lambda row: (row[0], Units(row[1])))
+
+    def debited(self, ids: Iterable[TransactionId]) -> list[Debited]:
+        """See Snapshot.debited."""
+        wanted = (array(ids),)
+        found = self._read(statements.EVENTS_BY_ID, lambda row: debited(to_recorded(row)), wanted)
+        return [debit for debit in found if debit]
+
     def importing(self) -> Import | None:
         """See Snapshot.importing."""
         return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
@@ -57,12 +86,14 @@ class DatabaseSnapshot:
             return "its tables and indexes are not those that the migrations make"
         return None
 
-    def _read(self, statement: LiteralString, convert: Callable[[Row], Answer]) -> Iterator[Answer]:
+    def _read(
+        self, statement: LiteralString, convert: Callable[[Row], Answer], parameters: Row = ()
+    ) -> Iterator[Answer]:
         """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
         try:
             with self._connection.cursor(f"audit_{next(self._cursors)}", binary=True) as cursor:
                 cursor.itersize = ROWS_AT_ONCE
-                for row in cursor.execute(statement):
+                for row in cursor.execute(statement, parameters):
                     yield convert(row)
         except (psycopg.Error, EventUnreadableError, ValueError, TypeError, AttributeError) as error:
             raise StoreBrokenError(f"A stored row cannot be read: {sentence(error)}") from None
@@ -71,12 +102,18 @@ class DatabaseSnapshot:
 class DatabaseOverhaul(DatabaseSnapshot):
     """Everything, while the head's lock keeps the writers out."""
 
-    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
-        """See Overhaul.replace_wallets."""
+    def replace_projections(self, wallets: Iterable[Wallet], holds: Iterable[Hold], debited: Iterable[Debited]) -> None:
+        """See Overhaul.replace_projections."""
+        execute = self._connection.execute
         try:
-            self._connection.execute(statements.DROP_WALLETS)
+            for dropped in (statements.DROP_WALLETS, statements.DROP_HOLDS, statements.DROP_REFUNDS):
+                execute(dropped)
             with self._connection.cursor() as cursor:
                 cursor.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+            for some in _chunks(holds):
+                execute(statements.PUT_HOLDS, from_holds(some))
+            for refunded in _chunks(debited):
+                execute(statements.PUT_REFUNDS, from_debited(refunded))
         except psycopg.errors.IntegrityError as error:
             raise NotStoredError(f"The wallets do not fit: {sentence(error)}") from error
 
@@ -109,6 +146,12 @@ def overhaul(url: str, limits: Limits) -> Iterator[DatabaseOverhaul]:
             connection.execute(statements.LOCK_HEAD)
             _take_your_time(connection)
             yield DatabaseOverhaul(connection)
+
+
+def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    stream = iter(records)
+    while chunk := list(islice(stream, ROWS_AT_ONCE)):
+        yield chunk
 
 
 def _take_your_time(connection: psycopg.Connection) -> None:

@@ -3,7 +3,7 @@
 # The writer: one batch. A wallet is locked until the batch ends, always in the order of ids, so that no two
 # batches ever wait for each other.
 LOAD_WALLETS = """
-    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
     WHERE id = ANY (%s::uuid[])
     ORDER BY id
@@ -22,6 +22,20 @@ TAKEN_EMAILS = """
     FROM owners
     WHERE (kind, email_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
+# The log never changes, so whom a hold or a debit is between is known before anything is locked. What has become of
+# either is read under the head's lock, like all that nobody else can change meanwhile.
+PARTIES = "SELECT payload FROM events WHERE id = ANY (%s::uuid[])"
+LOAD_DEBITED = """
+    SELECT events.position, payload, coalesce(refunded, 0)
+    FROM events LEFT JOIN refunds ON refunds.number = events.position
+    WHERE id = ANY (%s::uuid[])
+"""
+LOAD_HOLDS = """
+    SELECT events.position, payload, captured, status, holds.position
+    FROM events JOIN holds ON holds.number = events.position
+    WHERE id = ANY (%s::uuid[])
+"""
+LOAD_CLAIMS = "SELECT key, fingerprint, at, answers FROM claims WHERE key = ANY (%s::bytea[])"
 # The batch itself, in one statement: the rows, the wallets that they moved, the head over them.
 APPEND = """
     WITH appended AS (
@@ -30,9 +44,10 @@ APPEND = """
         FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
     ), moved AS (
         UPDATE wallets
-        SET balance = moved.balance, version = moved.version, modified_at = moved.modified_at, position = moved.position
-        FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-            AS moved (id, balance, version, modified_at, position)
+        SET balance = moved.balance, version = moved.version, modified_at = moved.modified_at,
+            position = moved.position, held = moved.held
+        FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+            AS moved (id, balance, version, modified_at, position, held)
         WHERE wallets.id = moved.id
     )
     UPDATE head SET size = %s, frontier = %s, root = %s, link = %s WHERE single = 1
@@ -42,11 +57,31 @@ INSERT_OWNER = """
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 INSERT_WALLET = """
-    INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position, held)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+PUT_HOLDS = """
+    INSERT INTO holds (number, expires_at, captured, status, position)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[])
+    ON CONFLICT (number) DO UPDATE
+    SET captured = excluded.captured, status = excluded.status, position = excluded.position
+"""
+PUT_REFUNDS = """
+    INSERT INTO refunds (number, refunded)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[])
+    ON CONFLICT (number) DO UPDATE SET refunded = excluded.refunded
+"""
+INSERT_CLAIMS = """
+    INSERT INTO claims (key, fingerprint, at, answers)
+    SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[], %s::bytea[])
+"""
+FORGET_CLAIMS = """
+    DELETE FROM claims WHERE number IN (SELECT number FROM claims ORDER BY number LIMIT %s) AND at < %s
 """
 STORED_EVENTS = "SELECT id::text FROM events WHERE id = ANY (%s::uuid[])"
 DROP_WALLETS = "DELETE FROM wallets"
+DROP_HOLDS = "DELETE FROM holds"
+DROP_REFUNDS = "DELETE FROM refunds"
 
 # An import: its mark.
 READ_IMPORT = "SELECT size, root, owners FROM import"
@@ -55,11 +90,21 @@ END_IMPORT = "DELETE FROM import"
 
 # The reader: what the API shows.
 WALLET_BY_ID = """
-    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
     WHERE id = %s
 """
 EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = %s"
+EVENTS_BY_ID = "SELECT position, payload FROM events WHERE id = ANY (%s::uuid[])"
+EVENTS_BY_POSITION = "SELECT position, payload FROM events WHERE position = ANY (%s::bigint[]) ORDER BY position"
+REFUNDED = "SELECT refunded FROM refunds WHERE number = %s"
+EXPIRING = """
+    SELECT id::text, expires_at
+    FROM holds JOIN events ON events.position = holds.number
+    WHERE status = 'open'
+    ORDER BY expires_at
+    LIMIT %s
+"""
 OWNER_BY_ID = """
     SELECT id::text, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
@@ -69,7 +114,7 @@ SIZE = "SELECT size FROM head WHERE single = 1"
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
 WALLETS_OF_OWNER = """
-    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
     WHERE owner = %s AND kind = %s AND position < %s
     ORDER BY position DESC
@@ -138,17 +183,23 @@ ALL_OWNERS = """
     ORDER BY number
 """
 ALL_WALLETS = """
-    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
     ORDER BY number
 """
+ALL_HOLDS = """
+    SELECT events.position, payload, captured, status, holds.position
+    FROM holds JOIN events ON events.position = holds.number
+    ORDER BY holds.number
+"""
+ALL_REFUNDS = "SELECT number, refunded FROM refunds ORDER BY number"
 
 # The schema as the catalog has it: columns, constraints, indexes, triggers and rules of our tables.
 SCHEMA = """
     WITH tables AS (
         SELECT oid, relname FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-            AND relname IN ('events', 'head', 'import', 'migrations', 'owners', 'wallets')
+            AND relname IN ('claims', 'events', 'head', 'holds', 'import', 'migrations', 'owners', 'refunds', 'wallets')
     )
     SELECT format('column %s.%s %s%s', relname, attname, format_type(atttypid, atttypmod),
             CASE WHEN attnotnull THEN ' not null' ELSE '' END)

@@ -16,10 +16,10 @@ from typing import LiteralString
 
 import psycopg
 
-from monedero.ledger.ids import OwnerId
+from monedero.ledger.events import decode, sides
+from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.merkle import Head
-from monedero.ledger.profiles import OwnerKind
-from monedero.ledger.state import Owner, State, Touched
+from monedero.ledger.state import State, Touched
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import (
     RETRY_FIRST_SECONDS,
@@ -30,7 +30,18 @@ from monedero.storage.postgres.connection import (
     reconnect,
     unknown,
 )
-from monedero.storage.postgres.rows import Row, array, from_batch, from_owner, from_wallet, to_wallet
+from monedero.storage.postgres.reads import reads_of
+from monedero.storage.postgres.rows import (
+    Row,
+    array,
+    from_batch,
+    from_claims,
+    from_debited,
+    from_holds,
+    from_owner,
+    from_wallet,
+    to_wallet,
+)
 from monedero.storage.store import Batch, CommitUnknownError, NotStoredError
 
 Result = psycopg.AsyncCursor[Row]
@@ -116,24 +127,25 @@ class WriteTransaction:
     async def load(self, touched: Touched) -> State:
         """See Transaction.load."""
         state = State()
-        wallets = owners = emails = None
+        wallets = set(touched.wallets)
+        if touched.debited or touched.holds:
+            wallets |= await self._parties({*touched.debited, *touched.holds})
         async with self._exchange():
-            if touched.wallets:
-                wallets = await self._send(statements.LOAD_WALLETS, (array(sorted(touched.wallets)),))
+            locked = await self._send(statements.LOAD_WALLETS, (array(sorted(wallets)),)) if wallets else None
             self._head = await self._send(statements.LOCK_HEAD)
-            if touched.owners:
-                owners = await self._send(statements.LOAD_OWNERS, (array(touched.owners),))
-            if touched.emails:
-                kinds, keys = zip(*touched.emails, strict=True)
-                emails = await self._send(statements.TAKEN_EMAILS, (list(kinds), list(keys)))
-        if wallets:
-            state.wallets = {wallet.id: wallet for wallet in map(to_wallet, await wallets.fetchall())}
-        if owners:
-            for found, kind, has_wallet in await owners.fetchall():
-                state.owners[OwnerId(found)] = Owner(OwnerId(found), OwnerKind(kind), has_wallet)
-        if emails:
-            state.emails = {(OwnerKind(kind), key) for kind, key in await emails.fetchall()}
+            reads = [(await self._send(statement, row), take) for take, statement, row in reads_of(touched)]
+        if locked:
+            state.wallets = {wallet.id: wallet for wallet in map(to_wallet, await locked.fetchall())}
+        for result, take in reads:
+            take(state, await result.fetchall())
         return state
+
+    async def _parties(self, ids: set[TransactionId]) -> set[WalletId]:
+        """Return the wallets that debits and holds are between: one more round trip, before anything is locked."""
+        async with self._exchange():
+            found = await self._send(statements.PARTIES, (array(ids),))
+        events = [decode(payload) for (payload,) in await found.fetchall()]
+        return {wallet for event in events for wallet in sides(event) if wallet is not None}
 
     async def head(self) -> Head:
         """See Transaction.head."""
@@ -188,6 +200,13 @@ class WriteTransaction:
                     for wallet in batch.opened:
                         await self._send(statements.INSERT_WALLET, from_wallet(wallet))
                     await self._send(statements.APPEND, from_batch(batch))
+                    if batch.holds:
+                        await self._send(statements.PUT_HOLDS, from_holds(batch.holds))
+                    if batch.debited:
+                        await self._send(statements.PUT_REFUNDS, from_debited(batch.debited))
+                    if batch.claims:
+                        await self._send(statements.INSERT_CLAIMS, from_claims(batch.claims))
+                        await self._send(statements.FORGET_CLAIMS, (batch.forget, batch.forget_before))
                 result = await self._connection.execute("COMMIT", prepare=False)
                 await self._pipeline.sync()
                 return result

@@ -6,7 +6,7 @@ touches a page of the file for each row, so it runs in a thread of its own (docs
 
 import asyncio
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from operator import attrgetter
@@ -18,15 +18,26 @@ import apsw
 import msgspec
 
 from monedero.ledger.events import Event, Recorded
-from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.evolve import debited
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
 from monedero.ledger.merkle import Head
+from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
-from monedero.ledger.state import Wallet
+from monedero.ledger.state import Debited, Hold, Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import open_reader
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import expected_schema, require_migrated
-from monedero.storage.sqlite.rows import Row, id_bytes, to_event_row, to_owner, to_recorded, to_wallet
+from monedero.storage.sqlite.rows import (
+    Row,
+    id_bytes,
+    id_text,
+    to_event_row,
+    to_hold,
+    to_owner,
+    to_recorded,
+    to_wallet,
+)
 from monedero.storage.store import (
     NEWEST,
     EventRow,
@@ -83,6 +94,26 @@ class Reader:
         """See Queries.event."""
         row = self._points.execute(statements.EVENT_BY_ID, (id_bytes(event_id),)).fetchone()
         return to_recorded(row) if row else None
+
+    async def events(self, positions: Sequence[int]) -> list[Recorded]:
+        """See Queries.events."""
+        return await self._list(lambda connection: _events_by_position(connection, positions))
+
+    async def hold(self, hold_id: HoldId) -> Hold | None:
+        """See Queries.hold."""
+        ids = apsw.carray((id_bytes(hold_id),), flags=apsw.SQLITE_CARRAY_BLOB)
+        row = self._points.execute(statements.LOAD_HOLDS, (ids,)).fetchone()
+        return to_hold(row) if row else None
+
+    async def refunded(self, number: int) -> Units:
+        """See Queries.refunded."""
+        row = self._points.execute(statements.REFUNDED, (number,)).fetchone()
+        return Units(row[0]) if row else ZERO
+
+    async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
+        """See Queries.expiring."""
+        rows: list[Row] = self._points.execute(statements.EXPIRING, (limit,)).fetchall()
+        return [(HoldId(TransactionId(id_text(hold))), expires_at) for hold, expires_at in rows]
 
     async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""
@@ -157,6 +188,20 @@ class FileSnapshot:
         """See Snapshot.owners."""
         return self._read(statements.ALL_OWNERS, to_owner)
 
+    def holds(self) -> Iterator[Hold]:
+        """See Snapshot.holds."""
+        return self._read(statements.ALL_HOLDS, to_hold)
+
+    def refunds(self) -> Iterator[tuple[int, Units]]:
+        """See Snapshot.refunds."""
+        return self._read(statements.ALL_REFUNDS, lambda row: (row[0], Units(row[1])))
+
+    def debited(self, ids: Iterable[TransactionId]) -> list[Debited]:
+        """See Snapshot.debited."""
+        wanted = apsw.carray(tuple(map(id_bytes, ids)), flags=apsw.SQLITE_CARRAY_BLOB)
+        found = self._read(statements.EVENTS_BY_ID, lambda row: debited(to_recorded(row)), (wanted,))
+        return [debit for debit in found if debit]
+
     def importing(self) -> Import | None:
         """See Snapshot.importing."""
         return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
@@ -168,10 +213,12 @@ class FileSnapshot:
         (found,) = self._read(statements.INTEGRITY, lambda row: str(row[0]))
         return None if found == "ok" else found
 
-    def _read(self, statement: str, convert: Callable[[Row], Answer]) -> Iterator[Answer]:
+    def _read(
+        self, statement: str, convert: Callable[[Row], Answer], parameters: Sequence[object] = ()
+    ) -> Iterator[Answer]:
         """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
         try:
-            for row in self._connection.execute(statement):
+            for row in self._connection.execute(statement, parameters):
                 yield convert(row)
         except (apsw.Error, ValueError, TypeError, AttributeError) as error:
             raise StoreBrokenError(f"A stored row cannot be read: {error}") from None
@@ -206,6 +253,11 @@ def _wallets(
 
 def _events_at(connection: apsw.Connection, positions: tuple[int, ...]) -> list[Recorded]:
     return _recorded.decode(connection.execute(statements.EVENTS_AT, (apsw.carray(array("q", positions)),)).get)
+
+
+def _events_by_position(connection: apsw.Connection, positions: Sequence[int]) -> list[Recorded]:
+    wanted = apsw.carray(array("q", positions))
+    return [to_recorded(row) for row in connection.execute(statements.EVENTS_BY_POSITION, (wanted,))]
 
 
 def _owner_transactions(

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import msgspec
+
+from monedero.ledger.claims import Claim, decode_answers
 from monedero.ledger.events import Recorded, decode
+from monedero.ledger.evolve import debited, placed
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
-from monedero.ledger.state import Wallet
+from monedero.ledger.state import Debited, Hold, Wallet
 from monedero.storage.store import EventRow, StoredOwner
 
 Row = tuple[Any, ...]
@@ -48,6 +52,7 @@ def from_wallet(wallet: Wallet) -> Row:
         wallet.created_at,
         wallet.modified_at,
         wallet.position,
+        wallet.held,
     )
 
 
@@ -71,6 +76,30 @@ def from_owner(owner: StoredOwner) -> Row:
 def to_recorded(row: Row) -> Recorded:
     """Read position and payload."""
     return Recorded(row[0], decode(row[1]))
+
+
+def to_debited(row: Row) -> Debited | None:
+    """Read a debit, in the order of LOAD_DEBITED; None: the event is none."""
+    position, payload, refunded = row
+    return debited(Recorded(position, decode(payload)), Units(refunded))
+
+
+def to_hold(row: Row) -> Hold:
+    """Read a hold, in the order of LOAD_HOLDS. Raises ValueError: a row that belongs to no hold."""
+    number, payload, captured, status, position = row
+    hold = placed(Recorded(number, decode(payload)))
+    return msgspec.structs.replace(hold, captured=captured, status=status, position=position)
+
+
+def from_hold(hold: Hold) -> Row:
+    """Return a hold's columns, in the order of INSERT_HOLD."""
+    return hold.number, hold.expires_at, hold.captured, hold.status, hold.position
+
+
+def to_claim(row: Row) -> Claim:
+    """Read a claim, in the order of LOAD_CLAIMS."""
+    key, fingerprint, at, answers = row
+    return Claim(key, fingerprint, at, decode_answers(answers))
 
 
 def to_event_row(row: Row) -> EventRow:

@@ -4,7 +4,8 @@ from functools import cache
 
 # The writer: one batch.
 LOAD_WALLETS = """
-    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position,
+        w.held
     FROM wallets w JOIN owners o ON o.number = w.owner
     WHERE w.id IN carray(?)
 """
@@ -16,14 +17,29 @@ LOAD_OWNER = """
 EMAIL_IS_TAKEN = "SELECT 1 FROM owners WHERE kind = ? AND email_key = ?"
 READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE only = 1"
 INSERT_WALLET = """
-    INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position)
-    VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?)
+    INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position, held)
+    VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_OWNER = """
     INSERT INTO owners (number, id, kind, name, last_name, email, phone, email_key, salt, created_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+LOAD_DEBITED = """
+    SELECT e.position, e.payload, coalesce(r.refunded, 0)
+    FROM events e LEFT JOIN refunds r ON r.number = e.position
+    WHERE e.id IN carray(?)
+"""
+LOAD_HOLDS = """
+    SELECT e.position, e.payload, h.captured, h.status, h.position
+    FROM events e JOIN holds h ON h.number = e.position
+    WHERE e.id IN carray(?)
+"""
+LOAD_CLAIMS = "SELECT key, fingerprint, at, answers FROM claims WHERE key IN carray(?)"
 DROP_WALLETS = "DELETE FROM wallets"
+DROP_HOLDS = "DELETE FROM holds"
+DROP_REFUNDS = "DELETE FROM refunds"
+INSERT_HOLD = "INSERT INTO holds (number, expires_at, captured, status, position) VALUES (?, ?, ?, ?, ?)"
+INSERT_REFUND = "INSERT INTO refunds (number, refunded) VALUES (?, ?)"
 EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
 
 # An import: its mark.
@@ -33,11 +49,22 @@ END_IMPORT = "DELETE FROM import"
 
 # The reader: what the API shows.
 WALLET_BY_ID = """
-    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position,
+        w.held
     FROM wallets w JOIN owners o ON o.number = w.owner
     WHERE w.id = ?
 """
 EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = ?"
+EVENTS_BY_ID = "SELECT position, payload FROM events WHERE id IN carray(?)"
+EVENTS_BY_POSITION = "SELECT position, payload FROM events WHERE position IN carray(?) ORDER BY position"
+REFUNDED = "SELECT refunded FROM refunds WHERE number = ?"
+EXPIRING = """
+    SELECT e.id, h.expires_at
+    FROM holds h JOIN events e ON e.position = h.number
+    WHERE h.status = 'open'
+    ORDER BY h.expires_at
+    LIMIT ?
+"""
 OWNER_BY_ID = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
@@ -46,7 +73,8 @@ OWNER_BY_ID = """
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
 WALLETS_OF_OWNER = """
-    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position,
+        w.held
     FROM owners o JOIN wallets w ON w.owner = o.number
     WHERE o.id = ? AND o.kind = ? AND w.position < ?
     ORDER BY w.position DESC
@@ -103,16 +131,22 @@ ALL_OWNERS = """
     ORDER BY number
 """
 ALL_WALLETS = """
-    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position
+    SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position,
+        w.held
     FROM wallets w LEFT JOIN owners o ON o.number = w.owner
     ORDER BY w.number
 """
-
+ALL_HOLDS = """
+    SELECT e.position, e.payload, h.captured, h.status, h.position
+    FROM holds h JOIN events e ON e.position = h.number
+    ORDER BY h.number
+"""
+ALL_REFUNDS = "SELECT number, refunded FROM refunds ORDER BY number"
 
 # A batch in one statement: rows of every kind go into a view of the writer's own, whose triggers put each where it
 # belongs. Without BEGIN and COMMIT around it the statement is the whole transaction, sync included, and one step: the
 # interpreter's lock is given away and won back once a batch (docs/decisions/0015).
-EVENT, MOVE, HEAD = 1, 2, 3
+EVENT, MOVE, HEAD, HOLD, REFUND, CLAIM, FORGET = 1, 2, 3, 4, 5, 6, 7
 """The kinds of rows; one without a kind does nothing."""
 BATCH_VIEW = """
     CREATE TEMP VIEW batch AS
@@ -123,11 +157,28 @@ BATCH_VIEW = """
     END;
     CREATE TEMP TRIGGER batch_move INSTEAD OF INSERT ON batch WHEN NEW.kind = 2 BEGIN
         UPDATE wallets
-        SET balance = NEW.b, version = NEW.c, modified_at = NEW.d, position = NEW.e
+        SET balance = NEW.b, version = NEW.c, modified_at = NEW.d, position = NEW.e, held = NEW.f
         WHERE number = NEW.a;
     END;
     CREATE TEMP TRIGGER batch_head INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BEGIN
         UPDATE head SET size = NEW.a, frontier = NEW.b, root = NEW.c, link = NEW.d WHERE only = 1;
+    END;
+    CREATE TEMP TRIGGER batch_hold INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 BEGIN
+        INSERT INTO holds (number, expires_at, captured, status, position)
+        VALUES (NEW.a, NEW.b, NEW.c, NEW.d, NEW.e)
+        ON CONFLICT (number) DO UPDATE
+        SET captured = excluded.captured, status = excluded.status, position = excluded.position;
+    END;
+    CREATE TEMP TRIGGER batch_refund INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BEGIN
+        INSERT INTO refunds (number, refunded) VALUES (NEW.a, NEW.b)
+        ON CONFLICT (number) DO UPDATE SET refunded = excluded.refunded;
+    END;
+    CREATE TEMP TRIGGER batch_claim INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN
+        INSERT INTO claims (key, fingerprint, at, answers) VALUES (NEW.a, NEW.b, NEW.c, NEW.d);
+    END;
+    CREATE TEMP TRIGGER batch_forget INSTEAD OF INSERT ON batch WHEN NEW.kind = 7 BEGIN
+        DELETE FROM claims
+        WHERE number IN (SELECT number FROM claims ORDER BY number LIMIT NEW.a) AND at < NEW.b;
     END;
 """
 BATCH_COLUMNS = 7

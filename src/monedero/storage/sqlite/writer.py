@@ -14,14 +14,25 @@ from typing import TypeVar
 
 import apsw
 
-from monedero.ledger.ids import OwnerId
+from monedero.ledger.claims import encode_answers
+from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
-from monedero.ledger.state import Owner, State, Touched, Wallet
+from monedero.ledger.state import Debited, Hold, Owner, State, Touched, Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.reader import FileSnapshot
-from monedero.storage.sqlite.rows import from_owner, from_wallet, id_bytes, id_text, to_wallet
+from monedero.storage.sqlite.rows import (
+    from_hold,
+    from_owner,
+    from_wallet,
+    id_bytes,
+    id_text,
+    to_claim,
+    to_debited,
+    to_hold,
+    to_wallet,
+)
 from monedero.storage.store import Batch, CommitUnknownError, Import, NotStoredError, StoreBrokenError
 
 _BROKEN = (
@@ -68,14 +79,12 @@ class Writer:
 
     async def load(self, touched: Touched) -> State:
         """See Transaction.load."""
-        state, cold = State(), Touched(set(), touched.owners, touched.emails)
-        for wallet_id in touched.wallets:
-            if hot := self._hot.get(wallet_id):
-                state.wallets[wallet_id] = hot
-            else:
-                cold.wallets.add(wallet_id)
-        if cold.wallets or cold.owners or cold.emails:
-            await self._on_thread(partial(self._load, cold, state))
+        state = State()
+        if touched.owners or touched.emails or touched.holds or touched.debited or touched.claims:
+            await self._on_thread(partial(self._load, touched, state))
+        cold = self._from_hot(touched.wallets | state.parties, state)
+        if cold:
+            await self._on_thread(partial(self._load_wallets, cold, state))
         return state
 
     async def head(self) -> Head:
@@ -124,18 +133,36 @@ class Writer:
     def _read_head(self) -> Head:
         return Head(*self._connection.execute(statements.READ_HEAD).get)
 
-    def _load(self, cold: Touched, state: State) -> None:
+    def _from_hot(self, ids: Iterable[WalletId], state: State) -> list[WalletId]:
+        """Take what is hot; return what is not."""
+        cold = []
+        for wallet_id in ids:
+            if hot := self._hot.get(wallet_id):
+                state.wallets[wallet_id] = hot
+            else:
+                cold.append(wallet_id)
+        return cold
+
+    def _load_wallets(self, cold: list[WalletId], state: State) -> None:
+        for wallet in map(to_wallet, self._connection.execute(statements.LOAD_WALLETS, (_blobs(cold),))):
+            state.wallets[wallet.id] = wallet
+
+    def _load(self, touched: Touched, state: State) -> None:
         execute = self._connection.execute
-        if cold.wallets:
-            ids = apsw.carray(tuple(sorted(map(id_bytes, cold.wallets))), flags=apsw.SQLITE_CARRAY_BLOB)
-            for wallet in map(to_wallet, execute(statements.LOAD_WALLETS, (ids,))):
-                state.wallets[wallet.id] = wallet
-        for owner_id in cold.owners:
+        for owner_id in touched.owners:
             for found, kind, has_wallet in execute(statements.LOAD_OWNER, (id_bytes(owner_id),)):
                 state.owners[owner_id] = Owner(OwnerId(id_text(found)), OwnerKind(kind), bool(has_wallet))
-        for email in cold.emails:
+        for email in touched.emails:
             if execute(statements.EMAIL_IS_TAKEN, email).fetchone():
                 state.emails.add(email)
+        if touched.holds:
+            state.apply(tuple(map(to_hold, execute(statements.LOAD_HOLDS, (_blobs(touched.holds),)))))
+        if touched.debited:
+            found = map(to_debited, execute(statements.LOAD_DEBITED, (_blobs(touched.debited),)))
+            state.apply(tuple(filter(None, found)))
+        if touched.claims:
+            keys = apsw.carray(tuple(touched.claims), flags=apsw.SQLITE_CARRAY_BLOB)
+            state.claims = {claim.key: claim for claim in map(to_claim, execute(statements.LOAD_CLAIMS, (keys,)))}
 
     def _write(self, steps: list[Step], wallets: list[Wallet]) -> None:
         """Run a batch's steps in one transaction, keep the wallets.
@@ -174,11 +201,15 @@ class Writer:
 class FileOverhaul(FileSnapshot):
     """The whole file inside the one write transaction."""
 
-    def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
-        """See Overhaul.replace_wallets."""
+    def replace_projections(self, wallets: Iterable[Wallet], holds: Iterable[Hold], debited: Iterable[Debited]) -> None:
+        """See Overhaul.replace_projections."""
+        execute, executemany = self._connection.execute, self._connection.executemany
         try:
-            self._connection.execute(statements.DROP_WALLETS)
-            self._connection.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+            for dropped in (statements.DROP_WALLETS, statements.DROP_HOLDS, statements.DROP_REFUNDS):
+                execute(dropped)
+            executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
+            executemany(statements.INSERT_HOLD, map(from_hold, holds))
+            executemany(statements.INSERT_REFUND, ((debit.number, debit.refunded) for debit in debited))
         except apsw.ConstraintError as error:
             raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
 
@@ -211,8 +242,17 @@ def _steps(batch: Batch) -> list[Step]:
         )  # fmt: skip
     for each in batch.moved:
         values += (
-            statements.MOVE, each.number, each.balance, each.version, each.modified_at, each.position, None,
+            statements.MOVE, each.number, each.balance, each.version, each.modified_at, each.position, each.held,
         )  # fmt: skip
+    for hold in batch.holds:
+        values += (statements.HOLD, *from_hold(hold), None)
+    for debit in batch.debited:
+        values += (statements.REFUND, debit.number, debit.refunded, None, None, None, None)
+    for claim in batch.claims:
+        answers = encode_answers(claim.answers)
+        values += (statements.CLAIM, claim.key, claim.fingerprint, claim.at, answers, None, None)
+    if batch.forget:
+        values += (statements.FORGET, batch.forget, batch.forget_before, None, None, None, None)
     head = batch.head
     values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
     return [
@@ -220,6 +260,10 @@ def _steps(batch: Batch) -> list[Step]:
         *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
         *_at_once(values),
     ]
+
+
+def _blobs(ids: Iterable[str]) -> object:
+    return apsw.carray(tuple(sorted(map(id_bytes, ids))), flags=apsw.SQLITE_CARRAY_BLOB)
 
 
 def _at_once(values: list[object]) -> Iterator[Step]:

@@ -1,0 +1,76 @@
+"""Holds whose time is over are ended by the ledger itself.
+
+What ends a hold is a command like any other, decided once, whoever asks first: any number of processes may do this
+beside each other, and one that was away catches up when it is back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
+from monedero.engine.work import Submission
+from monedero.ledger.commands import ExpireHold
+from monedero.ledger.ids import TransactionId
+from monedero.storage.store import Store, StoreError
+
+LIMIT_HOLDS = 64
+"""How many are ended at a time."""
+INTERVAL_SECONDS = 1.0
+"""How often the holds that other processes have placed are looked at, at least."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Expirer:
+    """Ends the holds of a ledger at their time, as long as it runs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        now: Callable[[], int],
+        new_id: Callable[[], str],
+        interval_seconds: float = INTERVAL_SECONDS,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._now = now
+        self._new_id = new_id
+        self._interval_seconds = interval_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start, on the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="monedero-expirer")
+
+    async def stop(self) -> None:
+        """Stop; what was submitted is decided all the same."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def expire(self) -> float:
+        """End what is due; return in how many seconds there is more to do."""
+        holds = await self._store.queries.expiring(LIMIT_HOLDS)
+        now = self._now()
+        due = [hold_id for hold_id, expires_at in holds if expires_at <= now]
+        if due:
+            commands = tuple(ExpireHold(TransactionId(self._new_id()), now, hold_id) for hold_id in due)
+            await self._engine.submit_all(Submission(commands))
+        if len(due) == len(holds):
+            return self._interval_seconds if len(holds) < LIMIT_HOLDS else 0.0
+        return min(self._interval_seconds, (holds[len(due)][1] - now) / 1_000_000)
+
+    async def _run(self) -> None:
+        while True:
+            wait_seconds = self._interval_seconds
+            try:
+                wait_seconds = await self.expire()
+            except (StoreError, QueueFullError) as error:
+                _logger.warning("holds cannot be looked at now: %s", error)
+            except EngineStoppedError:
+                return
+            except Exception:
+                _logger.exception("holds cannot be looked at")
+            await asyncio.sleep(wait_seconds)
