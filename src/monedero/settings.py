@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     body_limit_bytes: Annotated[Positive, Field(description="The largest request body, in bytes; over it: 413.")] = (
         65_536
     )
+    batch_limit_bytes: Annotated[
+        Positive, Field(description="The largest body of `POST /batches`, in bytes; over it: 413.")
+    ] = 1_048_576
     json_depth_limit: Annotated[
         Positive, Field(description="How many arrays and objects may nest in a body; over it: 400.")
     ] = 32
@@ -78,7 +81,8 @@ class Settings(BaseSettings):
         Seconds, Field(description="How long a request line and its headers may take, in seconds; over it: 408.")
     ] = 10.0
     body_timeout_seconds: Annotated[
-        Seconds, Field(description="How long a body may take, in seconds; over it: 408.")
+        Seconds,
+        Field(description="How long a body may take, or a pause in a stream of commands, in seconds; over it: 408."),
     ] = 10.0
     write_timeout_seconds: Annotated[
         Seconds, Field(description="How long a client may leave an answer unread, in seconds; over it: disconnected.")

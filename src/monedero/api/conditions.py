@@ -64,13 +64,18 @@ def _key(values: list[bytes] | None) -> str | None:
     """Read an Idempotency-Key, quoted as the draft of the IETF has it or bare."""
     if values is None:
         return None
-    value = values[0].strip()
+    return key_of(b", ".join(values))
+
+
+def key_of(value: bytes) -> str:
+    """Return the key that a header, or a command of a batch, gives. Raises Problem 400."""
+    value = value.strip()
     key = None
     if quoted := _QUOTED_KEY.fullmatch(value):
         key = _ESCAPE.sub(rb"\1", quoted[1])
     elif _BARE_KEY.fullmatch(value):
         key = value
-    if len(values) > 1 or key is None or len(key) > KEY_LIMIT_CHARACTERS:
+    if key is None or len(key) > KEY_LIMIT_CHARACTERS:
         raise Problem(
             400,
             f"The Idempotency-Key must be one string of at most {KEY_LIMIT_CHARACTERS} visible characters, quoted or "

@@ -9,7 +9,20 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from http import HTTPStatus
 
 from monedero.api.errors import INTERNAL, Problem, document, unavailable
-from monedero.api.http import ClientGoneError, Limits, Receive, Request, Response, Scope, Send, header, json_response
+from monedero.api.http import (
+    PROBLEM_JSON,
+    ClientGoneError,
+    Limits,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    Streamed,
+    header,
+    json_response,
+)
+from monedero.api.paths import Paths
 from monedero.api.routes import Handler, Operation
 from monedero.api.services import Services
 from monedero.engine.engine import EngineStoppedError
@@ -17,19 +30,7 @@ from monedero.storage.store import StoreUnavailableError
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_PROBLEM_JSON = b"application/problem+json"
 _logger = logging.getLogger(__name__)
-
-
-class _Node:
-    """A step of the path: where literal segments lead, where any other segment leads, what ends here."""
-
-    __slots__ = ("handlers", "literals", "variable")
-
-    def __init__(self) -> None:
-        self.literals: dict[str, _Node] = {}
-        self.variable: _Node | None = None
-        self.handlers: dict[str, Handler] = {}
 
 
 class Dispatcher:
@@ -44,7 +45,9 @@ class Dispatcher:
         fallback: ASGIApplication,
     ) -> None:
         """`hosts` are the names that a Host header may give, without port; `*` allows any."""
-        self._root = _tree(operations)
+        self._paths: Paths[Handler] = Paths()
+        for operation in operations:
+            self._paths.add(operation.method, operation.path, operation.handler)
         self._services = services
         self._limits = limits
         self._hosts = None if "*" in hosts else frozenset(host.lower().encode() for host in hosts)
@@ -55,12 +58,12 @@ class Dispatcher:
         if scope["type"] != "http":
             await self._fallback(scope, receive, send)
             return
-        response: Response | None = None
+        response: Response | Streamed | None = None
         try:
             self._check_host(scope)
-            node, ids = self._match(scope["path"])
-            if node is not None:
-                handler = _handler(node, scope["method"])
+            handlers, ids = self._paths.find(scope["path"])
+            if handlers:
+                handler = _handler(handlers, scope["method"])
                 response = await handler(self._services, Request(scope, receive, ids, self._limits))
         except Problem as problem:
             response = problem_response(problem, scope)
@@ -77,11 +80,7 @@ class Dispatcher:
         if response is None:
             await self._fallback(scope, receive, send)
             return
-        headers = response.headers
-        if response.status != HTTPStatus.NOT_MODIFIED:
-            headers.append((b"content-length", b"%d" % len(response.body)))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
+        await _send(response, send)
 
     def _check_host(self, scope: Scope) -> None:
         """Refuse a name that is not ours: a web page may have pointed its own name here (DNS rebinding)."""
@@ -96,34 +95,32 @@ class Dispatcher:
                 421, "This server does not answer to that Host; MONEDERO_ALLOWED_HOSTS names its own", "wrong_host"
             )
 
-    def _match(self, path: str) -> tuple[_Node | None, list[str]]:
-        """Return where a path leads, with its variables; a trailing slash is the same resource."""
-        node: _Node | None = self._root
-        ids: list[str] = []
-        for segment in path.removesuffix("/").split("/")[1:]:
-            if node is None:
-                break
-            literal = node.literals.get(segment)
-            if literal is None and segment:
-                ids.append(segment)
-                literal = node.variable
-            node = literal
-        return (node if node is not None and node.handlers else None), ids
+
+async def _send(response: Response | Streamed, send: Send) -> None:
+    """Send an answer; one that is made on the way and fails midway is cut off, which the client notices."""
+    headers = response.headers
+    if isinstance(response, Response) and response.status != HTTPStatus.NOT_MODIFIED:
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if isinstance(response, Streamed):
+        async for part in response.parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": response.body if isinstance(response, Response) else b""})
 
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
     """Return a problem as an answer, in the form that the client accepts."""
-    full = _PROBLEM_JSON in (header(scope, b"accept") or b"").lower()
+    full = PROBLEM_JSON in (header(scope, b"accept") or b"").lower()
     response = json_response(problem.status, document(problem, scope["path"], full=full), *problem.headers)
     if full:
-        response.headers[0] = (b"content-type", _PROBLEM_JSON)
+        response.headers[0] = (b"content-type", PROBLEM_JSON)
     return response
 
 
-def _handler(node: _Node, method: str) -> Handler:
-    handler = node.handlers.get("GET" if method == "HEAD" else method)
+def _handler(handlers: dict[str, Handler], method: str) -> Handler:
+    handler = handlers.get("GET" if method == "HEAD" else method)
     if handler is None:
-        allowed = sorted({*node.handlers, *(("HEAD",) if "GET" in node.handlers else ())})
+        allowed = sorted({*handlers, *(("HEAD",) if "GET" in handlers else ())})
         raise Problem(
             405,
             f"{method} is not among the methods allowed here: {', '.join(allowed)}",
@@ -131,17 +128,3 @@ def _handler(node: _Node, method: str) -> Handler:
             headers=((b"allow", ", ".join(allowed).encode()),),
         )
     return handler
-
-
-def _tree(operations: Iterable[Operation]) -> _Node:
-    root = _Node()
-    for operation in operations:
-        node = root
-        for segment in operation.path.split("/")[1:]:
-            if segment.startswith("{"):
-                node.variable = node.variable or _Node()
-                node = node.variable
-            else:
-                node = node.literals.setdefault(segment, _Node())
-        node.handlers[operation.method] = operation.handler
-    return root

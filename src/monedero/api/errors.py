@@ -18,6 +18,7 @@ from monedero.ledger.errors import (
     CaptureTooLarge,
     CurrencyMismatch,
     EmailTaken,
+    ExpiryNotAhead,
     HoldClosed,
     HoldNotDue,
     KeyReused,
@@ -48,6 +49,7 @@ REFUSALS: dict[type[Refusal], int] = {
     RefundTooLarge: 409,
     CaptureTooLarge: 409,
     HoldClosed: 409,
+    ExpiryNotAhead: 400,
     HoldNotDue: 409,
     SelfTransfer: 409,
     NotOneCustomer: 409,
@@ -137,6 +139,11 @@ def refused(refusal: Refusal, headers: tuple[tuple[bytes, bytes], ...] = ()) -> 
     """Return the answer to a refusal of the ledger."""
     status = REFUSALS[type(refusal)]
     return Problem(status, refusal.sentence, refusal.code, headers=headers, data=_data(refusal))
+
+
+def batch_refused(index: int, problem: Problem) -> Problem:
+    """Return the answer to an atomic batch of which one command is none."""
+    return refused(BatchRefused(index, problem.code, problem.detail))
 
 
 def _data(refusal: Refusal) -> Data:

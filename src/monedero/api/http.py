@@ -1,7 +1,7 @@
 """Requests in, answers out: reading a body within its limits, writing JSON."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from functools import cache
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -17,6 +17,8 @@ Send = Callable[[Message], Awaitable[None]]
 Body = TypeVar("Body")
 
 JSON = (b"content-type", b"application/json")
+JSON_LINES = (b"content-type", b"application/x-ndjson")
+PROBLEM_JSON = b"application/problem+json"
 
 _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
@@ -47,6 +49,7 @@ class Limits(msgspec.Struct, frozen=True):
     json_depth: int
     page_default: int
     page_limit: int
+    batch_bytes: int = 1_048_576
 
 
 class Request:
@@ -69,26 +72,42 @@ class Request:
         """Return the query's parameters; of a repeated one, the last."""
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
-    async def json(self, kind: type[Body]) -> Body:
+    async def json(self, kind: type[Body], limit: int | None = None) -> Body:
         """Read the body within the limits and decode it; none at all is an empty object where nothing is required.
 
         Raises Problem: 413 too large, 415 no JSON by its type, 400 malformed, incomplete, wrong or too deep.
         """
-        decoder, nothing = _decoder(cast("Any", kind))
-        body = self.body = await self._body()
+        _, nothing = _decoder(cast("Any", kind))
+        body = self.body = await self._body(limit)
         if not body and nothing is not None:
             return cast("Body", nothing)
         content_type = self.header(b"content-type")
         if body and (content_type is None or _JSON_TYPE.fullmatch(content_type) is None):
             raise Problem(415, "The body must be JSON: send it with content-type: application/json", "not_json")
-        _check_depth(body, self.limits.json_depth)
-        try:
-            return cast("Body", decoder.decode(body))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _undecodable(body, error) from None
+        return cast("Body", decoded(body, cast("Any", kind), self.limits.json_depth))
 
-    async def _body(self) -> bytes:
+    async def lines(self) -> AsyncIterator[list[bytes]]:
+        """Yield the lines of the body as they come, those that came together at once; the last may lack its end.
+
+        Raises Problem 413: a line over the limit of a body. Reads on only when asked: the client waits meanwhile.
+        """
         limit = self.limits.body_bytes
+        rest, more = b"", True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGoneError
+            more = message.get("more_body", False)
+            *lines, rest = (rest + message["body"]).split(b"\n")
+            if not more and rest:
+                lines.append(rest)
+            if max(map(len, (*lines, rest))) > limit:
+                raise _too_large(limit)
+            if lines := [line for line in lines if line.strip()]:
+                yield lines
+
+    async def _body(self, limit: int | None = None) -> bytes:
+        limit = limit or self.limits.body_bytes
         declared = self.header(b"content-length")
         if declared is not None and int(declared) > limit:
             raise _too_large(limit)
@@ -110,6 +129,15 @@ class Request:
         raise ClientGoneError
 
 
+def decoded(body: bytes, kind: type[Body], depth: int) -> Body:
+    """Read a body. Raises Problem 400: malformed, incomplete, wrong or too deep."""
+    _check_depth(body, depth)
+    try:
+        return cast("Body", _decoder(cast("Any", kind))[0].decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(body, error) from None
+
+
 @cache
 def _decoder(kind: object) -> tuple[msgspec.json.Decoder[Any], Any]:
     """Return what reads a body, and what no body means."""
@@ -128,9 +156,22 @@ class Response(msgspec.Struct):
     headers: Headers
 
 
+class Streamed(msgspec.Struct):
+    """An answer that is sent as it is made."""
+
+    status: int
+    headers: Headers
+    parts: AsyncIterator[bytes]
+
+
 def json_response(status: int, body: msgspec.Struct, *headers: tuple[bytes, bytes]) -> Response:
     """Return a response with the body as JSON."""
     return Response(status, _encoder.encode(body), [JSON, *headers])
+
+
+def accepts_problems(request: Request) -> bool:
+    """Return whether the client accepts whole problem documents (RFC 9457)."""
+    return PROBLEM_JSON in (request.header(b"accept") or b"").lower()
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from monedero.api.errors import RETRY_AFTER
+from monedero.api.http import JSON_LINES
 
 LONGEST_SWEEP_SECONDS = 1.0
 
@@ -54,6 +55,8 @@ class LimitedProtocol(HttpToolsProtocol):
     pending_bytes = 0
     """Read since the parser last came to anything, so what it may be holding: of headers, trailers, chunk sizes."""
     in_body = False
+    in_stream = False
+    """Whether the body is JSON lines, which take as long as they take."""
     refused = False
     deadline = inf
     """When what the client is sending must have come, in the loop's time."""
@@ -183,11 +186,14 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.pending_bytes = 0
         self.in_body = True
+        self.in_stream = JSON_LINES in self.headers
         self.deadline = self.loop.time() + self.limits.body_timeout_seconds
 
     def on_body(self, body: bytes) -> None:
-        """Pass the bytes on: the application counts them."""
+        """Pass the bytes on: the application counts them. In a stream the client's time starts anew."""
         self.pending_bytes = 0
+        if self.in_stream:
+            self.deadline = self.loop.time() + self.limits.body_timeout_seconds
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from monedero.api import (
+    batches,
     businesses,
     customers,
     holds,
@@ -14,10 +15,10 @@ from monedero.api import (
     transactions,
     wallets,
 )
-from monedero.api.http import Request, Response
+from monedero.api.http import Request, Response, Streamed
 from monedero.api.services import Services
 
-Handler = Callable[[Services, Request], Awaitable[Response]]
+Handler = Callable[[Services, Request], Awaitable[Response | Streamed]]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -145,5 +146,9 @@ OPERATIONS = (
     Operation(
         "POST", "/wallets/{wallet_id}/transfers", "Transfer between wallets of a customer", wallets.transfer,
         201, transaction_bodies.TransactionDetailBody, schemas.NewTransfer, (404, 409), denials=True, conditional=True,
+    ),
+    Operation(
+        "POST", "/batches", "Submit a batch", batches.submit_batch,
+        200, batches.BatchBody, batches.NewBatch, (404, 409),
     ),
 )  # fmt: skip

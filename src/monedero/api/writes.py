@@ -13,13 +13,13 @@ from monedero.api.schemas import MovementBody, amount_out
 from monedero.api.services import Services
 from monedero.api.transaction_bodies import available, transaction_detail_body
 from monedero.engine.engine import EngineStoppedError, KeyInUseError, QueueFullError
-from monedero.engine.work import Answers, Submission
+from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
 from monedero.ledger.errors import Refusal, denial_sentence
 from monedero.ledger.events import DebitDeniedV1, Denied, Movement, Recorded, kind_and_status
 from monedero.ledger.evolve import debited
 from monedero.ledger.ids import WalletId
-from monedero.storage.store import CommitUnknownError, NotStoredError
+from monedero.storage.store import NotStoredError, StoreError, StoreUnavailableError
 
 Make = Callable[[Services, Sequence[str], Any], Command]
 Show = Callable[[Recorded, Any], msgspec.Struct]
@@ -47,11 +47,14 @@ class Write(msgspec.Struct, frozen=True):
         asked = conditions(request)
         command = self.make(services, request.ids, body)
         answers = await submit(services, self.submission(asked, request, command), f"{self.collection}/{command.id}")
-        replayed: Headers = ((b"idempotency-replayed", b"true"),) if answers.replayed else ()
-        outcome = answers.refusal or answers.outcomes[0]
+        return self.reply(answers.refusal or answers.outcomes[0], body, asked, replayed=answers.replayed)
+
+    def reply(self, outcome: Outcome, body: object, asked: Conditions, *, replayed: bool) -> Response:
+        """Return the answer to what became of a command. Raises Problem for everything but a success."""
+        again: Headers = ((b"idempotency-replayed", b"true"),) if replayed else ()
         if isinstance(outcome, Refusal):
-            raise refused(outcome, (*replayed, *asked.applied))
-        headers = (*(() if asked.dry_run else self.recorded_at(outcome)), *replayed, *asked.applied)
+            raise refused(outcome, (*again, *asked.applied))
+        headers = (*(() if asked.dry_run else self.recorded_at(outcome)), *again, *asked.applied)
         if isinstance(outcome.event, Denied | DebitDeniedV1):
             raise denied(outcome.event, headers, recorded=not asked.dry_run)
         return json_response(self.status, self.shown(outcome, body, in_full=asked.in_full), *headers)
@@ -80,18 +83,25 @@ async def submit(services: Services, submission: Submission, location: str) -> A
     """Submit; whoever cannot be told the outcome looks at `location`. Raises Problem."""
     try:
         return await services.engine.submit_all(submission)
-    except KeyInUseError as error:
-        raise Problem(
-            409,
-            "A request with this Idempotency-Key is being carried out",
-            "idempotency_key_in_use",
-            headers=((b"retry-after", b"1"),),
-        ) from error
-    except (QueueFullError, EngineStoppedError, NotStoredError) as error:
-        raise unavailable(error) from error
-    except (CommitUnknownError, asyncio.CancelledError) as error:
-        # Cancelled: the server stops and waits no longer, but what was queued is decided all the same.
-        raise outcome_unknown(location) from error
+    except (KeyInUseError, QueueFullError, EngineStoppedError, StoreError, asyncio.CancelledError) as error:
+        raise not_told(error, location) from error
+
+
+def not_told(error: BaseException, location: str) -> Problem:
+    """Return the answer to a command of which no outcome is known; it would be at `location`."""
+    match error:
+        case KeyInUseError():
+            return Problem(
+                409,
+                "A request with this Idempotency-Key is being carried out",
+                "idempotency_key_in_use",
+                headers=((b"retry-after", b"1"),),
+            )
+        case QueueFullError() | EngineStoppedError() | NotStoredError() | StoreUnavailableError():
+            return unavailable(error)
+        case _:
+            # Cancelled: the server stops and waits no longer, but what was queued is decided all the same.
+            return outcome_unknown(location)
 
 
 def denied(event: Denied | DebitDeniedV1, headers: Headers, *, recorded: bool = True) -> Problem:

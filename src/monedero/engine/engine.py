@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from monedero.engine.batch import CLAIMS_KEPT_SECONDS, commit, found_again
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
-from monedero.storage.store import CommitUnknownError, NotStoredError, Store, StoreBrokenError, StoreError
+from monedero.storage.store import (
+    CommitUnknownError,
+    NotStoredError,
+    Store,
+    StoreBrokenError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -79,21 +86,44 @@ class Engine:
         recorded), CommitUnknownError (nobody can tell; look the command's id up later, or try again under the same
         idempotency key), StoreUnavailableError (it was done before, but cannot be read now).
         """
+        self._require_room(len(submission.commands))
+        if submission.claiming is not None and submission.claiming.key in self._claiming:
+            raise KeyInUseError
+        answers = await self._queued(submission)
+        return answers if answers.claim is None else await found_again(self._store, answers)
+
+    async def submit_each(self, submissions: Sequence[Submission]) -> list[Answers | BaseException]:
+        """Commit submissions in their order, in as few transactions as they fit in; return for each what became of it.
+
+        One whose key is being claimed waits for the one before it. Raises QueueFullError and EngineStoppedError, with
+        nothing queued; what else `submit_all` raises is returned.
+        """
+        self._require_room(sum(len(submission.commands) for submission in submissions))
+        found = await asyncio.gather(*map(self._queued, submissions), return_exceptions=True)
+        for index, answers in enumerate(found):
+            if isinstance(answers, Answers) and answers.claim is not None:
+                try:
+                    found[index] = await found_again(self._store, answers)
+                except StoreUnavailableError as error:
+                    found[index] = error
+        return found
+
+    def _require_room(self, commands: int) -> None:
         if self._stopped:
             raise EngineStoppedError
-        if self._waiting + len(submission.commands) > self._queue_limit:
+        if self._waiting + commands > self._queue_limit:
             raise QueueFullError
+
+    def _queued(self, submission: Submission) -> asyncio.Future[Answers]:
+        """Queue a submission; return where its answers come."""
         future: asyncio.Future[Answers] = self._loop.create_future()
         if (claiming := submission.claiming) is not None:
-            if claiming.key in self._claiming:
-                raise KeyInUseError
             self._claiming.add(claiming.key)
             future.add_done_callback(lambda _: self._claiming.discard(claiming.key))
         self._queue.append((submission, future))
         self._waiting += len(submission.commands)
         self._filled.set()
-        answers = await future
-        return answers if answers.claim is None else await found_again(self._store, answers)
+        return future
 
     async def drain(self) -> None:
         """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""

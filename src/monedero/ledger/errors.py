@@ -13,6 +13,7 @@
     ├── RefundTooLarge      refund_too_large
     ├── CaptureTooLarge     capture_too_large
     ├── HoldClosed          hold_captured, hold_voided, hold_expired
+    ├── ExpiryNotAhead      expiry_not_ahead
     ├── HoldNotDue          hold_not_due
     ├── SelfTransfer        self_transfer
     ├── NotOneCustomer      not_one_customer
@@ -214,6 +215,13 @@ class HoldClosed(Refusal, frozen=True, tag=True):
         return f"The hold is over: it was {self.status}" if self.status != "expired" else "The hold has expired"
 
 
+class ExpiryNotAhead(Refusal, frozen=True, tag=True):
+    """A hold was to expire before it began."""
+
+    code = "expiry_not_ahead"
+    sentence = "The value of 'expires_at' must lie in the future"
+
+
 class HoldNotDue(Refusal, frozen=True, tag=True):
     """The time of the hold is not over."""
 
@@ -286,6 +294,7 @@ AnyRefusal = (
     | RefundTooLarge
     | CaptureTooLarge
     | HoldClosed
+    | ExpiryNotAhead
     | HoldNotDue
     | SelfTransfer
     | NotOneCustomer

@@ -1,7 +1,15 @@
 """Holds: money set aside now and taken later, in parts, up to its amount and its time."""
 
 from monedero.ledger.commands import Capture, ExpireHold, PlaceHold, VoidHold
-from monedero.ledger.errors import BalanceLimit, CaptureTooLarge, HoldClosed, HoldNotDue, Refusal, UnknownHold
+from monedero.ledger.errors import (
+    BalanceLimit,
+    CaptureTooLarge,
+    ExpiryNotAhead,
+    HoldClosed,
+    HoldNotDue,
+    Refusal,
+    UnknownHold,
+)
 from monedero.ledger.events import CaptureAccepted, HoldDenied, HoldExpired, HoldPlaced, HoldVoided
 from monedero.ledger.money import BALANCE_LIMIT, Units
 from monedero.ledger.parties import after, as_is, customer_and_business, denial
@@ -13,6 +21,8 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced | HoldDenied | Re
     parties = customer_and_business(state, command)
     if isinstance(parties, Refusal):
         return parties
+    if command.expires_at <= command.at:
+        return ExpiryNotAhead()
     customer, business = parties
     head = command.id, command.at, command.amount
     if reason := denial(command.amount, customer, None):
