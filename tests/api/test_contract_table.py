@@ -327,7 +327,7 @@ def test_wrong_method(world: World) -> None:
     """405 names what is allowed."""
     for method, path, allowed in (
         ("GET", "/customers", "POST"),
-        ("DELETE", f"/customers/{world.customer}", "GET, HEAD"),
+        ("DELETE", f"/wallets/{world.wallet}", "GET, HEAD"),
         ("PUT", f"/customers/wallets/{world.wallet}", "GET, HEAD"),
         ("GET", "/customers/wallets", "POST"),
         ("OPTIONS", f"/businesses/wallets/{world.till}/debit", "POST"),

@@ -21,7 +21,7 @@ from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
 from monedero.engine.work import Outcome
 from monedero.ledger.commands import Command, Debit, Deposit
-from monedero.ledger.errors import BalanceLimit, BusinessHasWallet, EmailTaken, Refusal, UnknownWallet
+from monedero.ledger.errors import BalanceLimit, BusinessHasWallet, EmailTaken, UnknownWallet
 from monedero.ledger.events import DebitAccepted, DebitDenied, DepositAccepted, Movement, Recorded
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.money import BALANCE_LIMIT
@@ -154,7 +154,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.note("debit", "accepted", amount, outcome, payer, payee)
 
     def note(self, kind: str, status: str, amount: int, outcome: Outcome, *wallets: WalletId) -> None:
-        assert not isinstance(outcome, Refusal)
+        assert isinstance(outcome, Recorded)
         assert outcome.position == self.events
         self.events += 1
         for wallet in wallets:

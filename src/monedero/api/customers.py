@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 import msgspec
 
+from monedero.api.errors import refused
 from monedero.api.http import Request, Response, json_response
 from monedero.api.owners import owner_in_path, registration, show_owner
 from monedero.api.paging import link, page
 from monedero.api.schemas import NewCustomer, WalletsBody, customer_body, wallet_body
 from monedero.api.services import Services, known
 from monedero.api.transaction_bodies import CustomerTransactionsBody, WalletTransactionsBody
-from monedero.api.writes import Write
-from monedero.ledger.commands import RegisterOwner
+from monedero.api.writes import Write, submit
+from monedero.engine.work import Submission
+from monedero.ledger.commands import EraseOwner, RegisterOwner
+from monedero.ledger.errors import Refusal
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import OwnerId
 from monedero.ledger.profiles import OwnerKind, Profile
@@ -41,6 +44,16 @@ async def show(services: Services, request: Request) -> Response:
     """Return what signing up answered."""
     owner_id, profile, _ = await show_owner(services, request, OwnerKind.CUSTOMER)
     return json_response(200, customer_body(owner_id, profile))
+
+
+async def erase(services: Services, request: Request) -> Response:
+    """Forget who a customer is: name, e-mail and phone. The wallets must be empty; the ledger keeps their history."""
+    owner_id, _ = owner_in_path(request, OwnerKind.CUSTOMER)
+    command = EraseOwner(owner_id, services.now(), OwnerKind.CUSTOMER)
+    answers = await submit(services, Submission((command,)), f"/customers/{owner_id}")
+    if isinstance(outcome := answers.outcomes[0], Refusal):
+        raise refused(outcome)
+    return Response(204, b"", [])
 
 
 async def wallets(services: Services, request: Request) -> Response:

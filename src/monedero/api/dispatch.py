@@ -30,6 +30,7 @@ from monedero.storage.store import StoreUnavailableError
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 _logger = logging.getLogger(__name__)
 
 
@@ -99,7 +100,7 @@ class Dispatcher:
 async def _send(response: Response | Streamed, send: Send) -> None:
     """Send an answer; one that is made on the way and fails midway is cut off, which the client notices."""
     headers = response.headers
-    if isinstance(response, Response) and response.status != HTTPStatus.NOT_MODIFIED:
+    if isinstance(response, Response) and response.status not in _WITHOUT_BODY:
         headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     if isinstance(response, Streamed):

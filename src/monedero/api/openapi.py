@@ -70,6 +70,8 @@ _WRITE_HEADERS = {
     },
     "Preference-Applied": {"description": "The preferences that were honoured", "schema": {"type": "string"}},
 }
+_BY_METHOD = {"GET": {412: ""}, "POST": {409: "", 413: "", 415: "", 422: ""}, "DELETE": {}}
+"""The statuses that any operation of that method may answer."""
 _RECORDED_HEADERS = {
     "Location": {"description": "Where what was recorded is found", "schema": {"type": "string"}},
     "Ledger-Position": {"description": "Its position in the log", "schema": {"type": "integer", "minimum": 0}},
@@ -127,7 +129,7 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
     if operation.method == "GET":
         described["parameters"].append(_MIN_POSITION)
         described["parameters"] += [_IF_NONE_MATCH] * operation.tagged
-    else:
+    elif operation.method == "POST":
         described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
     if operation.paged:
         described["parameters"] += _page_parameters(limits)
@@ -154,7 +156,7 @@ def _page_parameters(limits: Limits) -> list[Json]:
 
 def _responses(operation: Operation, examples: list[Json]) -> Json:
     refused = dict.fromkeys(operation.refusals, "")
-    own = {**refused, **({409: "", 413: "", 415: "", 422: ""} if operation.body else {412: ""})}
+    own = {**refused, **_BY_METHOD[operation.method]}
     if operation.conditional:
         own[412] = ""
     problems = {**EVERYWHERE, **{status: _REASONS[status] for status in own}}
@@ -172,6 +174,8 @@ def _responses(operation: Operation, examples: list[Json]) -> Json:
 
 
 def _success(operation: Operation, examples: list[Json]) -> Json:
+    if operation.answer is None:
+        return {"description": "Done"}
     success: Json = {
         "description": (operation.answer.__doc__ or "").splitlines()[0],
         "content": {

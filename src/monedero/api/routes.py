@@ -35,7 +35,7 @@ class Operation(msgspec.Struct, frozen=True):
     name: str
     handler: Handler
     status: int
-    answer: type[msgspec.Struct]
+    answer: type[msgspec.Struct] | None
     body: type[msgspec.Struct] | None = None
     refusals: tuple[int, ...] = ()
     paged: bool = False
@@ -57,6 +57,10 @@ OPERATIONS = (
     Operation(
         "GET", "/customers/{customer_id}", "Get customer", customers.show,
         200, schemas.CustomerBody, refusals=(404, 410),
+    ),
+    Operation(
+        "DELETE", "/customers/{customer_id}", "Erase customer", customers.erase,
+        204, None, refusals=(404, 409),
     ),
     Operation(
         "GET", "/customers/{customer_id}/wallets", "Get all wallets of a customer", customers.wallets,

@@ -19,6 +19,7 @@ from monedero.ledger.errors import Refusal, denial_sentence
 from monedero.ledger.events import DebitDeniedV1, Denied, Movement, Recorded, kind_and_status
 from monedero.ledger.evolve import debited
 from monedero.ledger.ids import WalletId
+from monedero.ledger.state import Erased
 from monedero.storage.store import NotStoredError, StoreError, StoreUnavailableError
 
 Make = Callable[[Services, Sequence[str], Any], Command]
@@ -54,6 +55,8 @@ class Write(msgspec.Struct, frozen=True):
         again: Headers = ((b"idempotency-replayed", b"true"),) if replayed else ()
         if isinstance(outcome, Refusal):
             raise refused(outcome, (*again, *asked.applied))
+        if isinstance(outcome, Erased):  # pragma: no cover - no command of a client's body
+            raise TypeError(outcome)
         headers = (*(() if asked.dry_run else self.recorded_at(outcome)), *again, *asked.applied)
         if isinstance(outcome.event, Denied | DebitDeniedV1):
             raise denied(outcome.event, headers, recorded=not asked.dry_run)

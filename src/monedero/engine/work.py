@@ -10,14 +10,14 @@ from monedero.ledger.decide import decide
 from monedero.ledger.errors import AnyRefusal, BatchRefused, KeyReused, Refusal, VersionMismatch, denial_sentence
 from monedero.ledger.events import DebitDeniedV1, Denied, Recorded, encode, kind_and_status, sides
 from monedero.ledger.evolve import evolve
-from monedero.ledger.ids import HoldId, TransactionId, WalletId
+from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
 from monedero.ledger.merkle import Head, seal
 from monedero.ledger.profiles import PersonalData
-from monedero.ledger.state import Debited, Hold, State, Wallet
+from monedero.ledger.state import Debited, Erased, Hold, State, Wallet
 from monedero.storage.store import Batch, EventRow, StoredOwner
 
-Outcome = Recorded | Refusal
-"""What became of a command: the event, at its place in the log, or why there is none."""
+Outcome = Recorded | Erased | Refusal
+"""What became of a command: the event, at its place in the log, what was done beside the log, or why nothing was."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -63,6 +63,7 @@ class Work:
         self.holds: dict[HoldId, Hold] = {}
         self.debited: dict[TransactionId, Debited] = {}
         self.claims: list[Claim] = []
+        self.erased: list[OwnerId] = []
 
     def answer(self, submission: Submission) -> Answers:
         """Decide a submission."""
@@ -87,7 +88,7 @@ class Work:
 
     def batch(self, head: Head, claims_kept: int) -> Batch | None:
         """Return what has to be written over `head`, if anything; claims are kept for so many microseconds."""
-        if not self.recorded and not self.claims:
+        if not (self.recorded or self.claims or self.erased):
             return None
         payloads = [encode(fact.event) for fact in self.recorded]
         head, links = seal(head, payloads)
@@ -104,11 +105,15 @@ class Work:
             list(self.debited.values()),
             self.claims,
             self.claims[-1].at - claims_kept if self.claims else 0,
+            self.erased,
         )
 
     def _carry_out(self, command: Command) -> Outcome:
         decision = decide(self.state, command)
         if isinstance(decision, Refusal):
+            return decision
+        if isinstance(decision, Erased):
+            self.erased.append(decision.id)
             return decision
         fact = Recorded(self.size + len(self.recorded), decision)
         self.recorded.append(fact)
@@ -135,13 +140,14 @@ class Work:
             outcomes.append(outcome)
             if isinstance(outcome, Refusal):
                 return Answers([], BatchRefused(index, outcome.code, outcome.sentence))
-            if isinstance(outcome.event, Denied | DebitDeniedV1):
+            if isinstance(outcome, Recorded) and isinstance(outcome.event, Denied | DebitDeniedV1):
                 kind, _ = kind_and_status(outcome.event)
                 reason = outcome.event.reason
                 return Answers([], BatchRefused(index, reason, denial_sentence(kind, reason)))
         self.state = attempt.state
         self.recorded += attempt.recorded
         self.owners += attempt.owners
+        self.erased += attempt.erased
         self.wallets.update(attempt.wallets)
         self.holds.update(attempt.holds)
         self.debited.update(attempt.debited)

@@ -20,6 +20,14 @@ class RegisterOwner(msgspec.Struct, frozen=True, gc=False):
     salt: bytes
 
 
+class EraseOwner(msgspec.Struct, frozen=True, gc=False):
+    """Forget who an owner is. The ledger keeps the wallets and their history, which name nobody."""
+
+    id: OwnerId
+    at: int
+    kind: OwnerKind
+
+
 class OpenWallet(msgspec.Struct, frozen=True, gc=False):
     """Open a wallet for a registered owner; a business has at most one. `currency` is an ISO 4217 code."""
 
@@ -135,4 +143,4 @@ class ExpireHold(msgspec.Struct, frozen=True, gc=False):
 
 Movement = Deposit | Debit | Refund | Payout | Withdraw | Transfer | PlaceHold | Capture | VoidHold
 """What a client may ask to be done with money."""
-Command = RegisterOwner | OpenWallet | Movement | ExpireHold
+Command = RegisterOwner | EraseOwner | OpenWallet | Movement | ExpireHold

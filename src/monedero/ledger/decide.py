@@ -8,6 +8,7 @@ from monedero.ledger.commands import (
     Command,
     Debit,
     Deposit,
+    EraseOwner,
     ExpireHold,
     OpenWallet,
     Payout,
@@ -23,6 +24,7 @@ from monedero.ledger.errors import (
     BusinessHasWallet,
     CurrencyMismatch,
     EmailTaken,
+    MoneyLeft,
     NotOneCustomer,
     NotRefundable,
     RefundTooLarge,
@@ -52,7 +54,7 @@ from monedero.ledger.holds import capture, place_hold, release
 from monedero.ledger.money import BALANCE_LIMIT, Units
 from monedero.ledger.parties import after, as_is, customer_and_business, denial, wallet_of
 from monedero.ledger.profiles import OwnerKind, profile_digest
-from monedero.ledger.state import State, Touched
+from monedero.ledger.state import Erased, State, Touched
 
 
 def touched(commands: Iterable[Command]) -> Touched:
@@ -74,6 +76,8 @@ def touched(commands: Iterable[Command]) -> Touched:
                 needs.holds.add(command.hold_id)
             case OpenWallet():
                 needs.owners.add(command.owner_id)
+            case EraseOwner():
+                needs.owners.add(command.id)
             case RegisterOwner():
                 needs.emails.add((command.kind, command.profile.email_key))
             case _:
@@ -81,8 +85,11 @@ def touched(commands: Iterable[Command]) -> Touched:
     return needs
 
 
-def decide(state: State, command: Command) -> Event | Refusal:  # noqa: C901, PLR0911 - a line for each command
-    """Answer a command with the event that follows from it, or with the refusal. Changes nothing."""
+def decide(state: State, command: Command) -> Event | Erased | Refusal:  # noqa: C901, PLR0911, PLR0912 - a line for each
+    """Answer a command with the event that follows from it, or with the refusal; an erasure leaves no event.
+
+    Changes nothing.
+    """
     match command:
         case Debit():
             return _debit(state, command)
@@ -106,6 +113,8 @@ def decide(state: State, command: Command) -> Event | Refusal:  # noqa: C901, PL
             return _open_wallet(state, command)
         case RegisterOwner():
             return _register_owner(state, command)
+        case EraseOwner():
+            return _erase_owner(state, command)
         case _:
             assert_never(command)
 
@@ -197,6 +206,15 @@ def _open_wallet(state: State, command: OpenWallet) -> WalletOpened | Refusal:
     if owner.kind is OwnerKind.BUSINESS and owner.has_wallet:
         return BusinessHasWallet()
     return WalletOpened(command.id, command.at, command.owner_kind, command.owner_id, command.currency)
+
+
+def _erase_owner(state: State, command: EraseOwner) -> Erased | Refusal:
+    owner = state.owners.get(command.id)
+    if owner is None or owner.kind is not command.kind:
+        return UnknownOwner(command.kind, command.id)
+    if owner.has_money or any(wallet.balance > 0 for wallet in state.wallets.values() if wallet.owner_id == command.id):
+        return MoneyLeft(owner.kind)
+    return Erased(owner.id)
 
 
 def _register_owner(state: State, command: RegisterOwner) -> CustomerRegistered | BusinessRegistered | Refusal:

@@ -6,6 +6,7 @@
     ├── UnknownTransaction  unknown_transaction
     ├── UnknownHold         unknown_hold
     ├── EmailTaken          email_taken
+    ├── MoneyLeft           money_left
     ├── BusinessHasWallet   business_has_wallet
     ├── CurrencyMismatch    currency_mismatch
     ├── BalanceLimit        balance_limit
@@ -114,6 +115,19 @@ class EmailTaken(Refusal, frozen=True, tag=True):
 
     code = "email_taken"
     sentence = "That email has already been used to create another account"
+
+
+class MoneyLeft(Refusal, frozen=True, tag=True):
+    """An owner is to be forgotten who still has money."""
+
+    kind: OwnerKind
+
+    code = "money_left"
+
+    @property
+    def sentence(self) -> str:
+        """See Refusal.sentence."""
+        return f"The {self.kind} still has money: withdraw it first"
 
 
 class BusinessHasWallet(Refusal, frozen=True, tag=True):
@@ -287,6 +301,7 @@ AnyRefusal = (
     | UnknownTransaction
     | UnknownHold
     | EmailTaken
+    | MoneyLeft
     | BusinessHasWallet
     | CurrencyMismatch
     | BalanceLimit

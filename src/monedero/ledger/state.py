@@ -36,11 +36,18 @@ class Wallet(msgspec.Struct, frozen=True, gc=False):
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
-    """A registered customer or business, as far as decisions care."""
+    """A registered customer or business, as far as decisions care. `has_money`: before the batch."""
 
     id: OwnerId
     kind: OwnerKind
     has_wallet: bool
+    has_money: bool = False
+
+
+class Erased(msgspec.Struct, frozen=True, gc=False):
+    """The decision to forget an owner's personal data: it leaves no event, since the log has none of it."""
+
+    id: OwnerId
 
 
 HoldStatus = Literal["open", "captured", "voided", "expired"]

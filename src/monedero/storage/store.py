@@ -84,7 +84,8 @@ class StoredOwner(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct):
     """What one transaction writes: the log's new rows, the head over them, and the rows that follow.
 
-    With each claim up to FORGET_CLAIMS older ones that were made before `forget_before` are removed.
+    With each claim up to FORGET_CLAIMS older ones that were made before `forget_before` are removed. The personal data
+    of `erased` owners is removed.
     """
 
     rows: list[EventRow]
@@ -95,6 +96,7 @@ class Batch(msgspec.Struct):
     debited: list[Debited] = []
     claims: list[Claim] = []
     forget_before: int = 0
+    erased: list[OwnerId] = []
 
     @property
     def opened(self) -> list[Wallet]:

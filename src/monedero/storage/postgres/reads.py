@@ -30,8 +30,8 @@ def reads_of(touched: Touched) -> Iterator[Read]:
 
 
 def _take_owners(state: State, rows: list[Row]) -> None:
-    for found, kind, has_wallet in rows:
-        state.owners[OwnerId(found)] = Owner(OwnerId(found), OwnerKind(kind), has_wallet)
+    for found, kind, has_wallet, has_money in rows:
+        state.owners[OwnerId(found)] = Owner(OwnerId(found), OwnerKind(kind), has_wallet, has_money)
 
 
 def _take_emails(state: State, rows: list[Row]) -> None:

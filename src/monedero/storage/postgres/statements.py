@@ -13,7 +13,8 @@ LOAD_WALLETS = """
 # wallet, so what the next two find is the whole truth; in the same statement as the lock they would miss it.
 LOCK_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1 FOR NO KEY UPDATE"
 LOAD_OWNERS = """
-    SELECT id::text, kind, EXISTS (SELECT 1 FROM wallets WHERE wallets.owner = owners.id)
+    SELECT id::text, kind, EXISTS (SELECT 1 FROM wallets WHERE wallets.owner = owners.id),
+        (SELECT coalesce(max(balance), 0) > 0 FROM wallets WHERE wallets.owner = owners.id)
     FROM owners
     WHERE id = ANY (%s::uuid[])
 """
@@ -55,6 +56,11 @@ APPEND = """
 INSERT_OWNER = """
     INSERT INTO owners (number, id, kind, name, last_name, email, phone, email_key, salt, created_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+ERASE_OWNERS = """
+    UPDATE owners
+    SET name = NULL, last_name = NULL, email = NULL, email_key = NULL, phone = NULL, salt = NULL
+    WHERE id = ANY (%s::uuid[])
 """
 INSERT_WALLET = """
     INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position, held)

@@ -195,6 +195,8 @@ class WriteTransaction:
         try:
             with hung_up_after(self._connection, self._patience_seconds):
                 if (batch := self._batch) is not None:
+                    if batch.erased:
+                        await self._send(statements.ERASE_OWNERS, (array(batch.erased),))
                     for owner in batch.owners:
                         await self._send(statements.INSERT_OWNER, from_owner(owner))
                     for wallet in batch.opened:

@@ -10,12 +10,21 @@ LOAD_WALLETS = """
     WHERE w.id IN carray(?)
 """
 LOAD_OWNER = """
-    SELECT id, kind, EXISTS (SELECT 1 FROM wallets WHERE owner = owners.number)
+    SELECT id, kind, EXISTS (SELECT 1 FROM wallets WHERE owner = owners.number),
+        EXISTS (SELECT 1 FROM wallets WHERE owner = owners.number AND balance > 0)
     FROM owners
     WHERE id = ?
 """
 EMAIL_IS_TAKEN = "SELECT 1 FROM owners WHERE kind = ? AND email_key = ?"
 READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE only = 1"
+ERASE_OWNER = """
+    UPDATE owners
+    SET name = NULL, last_name = NULL, email = NULL, email_key = NULL, phone = NULL, salt = NULL
+    WHERE id = ?
+"""
+# What is freed of a page is overwritten, so that the file keeps nothing of whoever was erased.
+OVERWRITE = "PRAGMA secure_delete = ON"
+OVERWRITE_NO_MORE = "PRAGMA secure_delete = OFF"
 INSERT_WALLET = """
     INSERT INTO wallets (id, number, kind, owner, currency, balance, version, created_at, modified_at, position, held)
     VALUES (?, ?, ?, (SELECT number FROM owners WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)

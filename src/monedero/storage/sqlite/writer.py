@@ -27,7 +27,6 @@ from monedero.storage.sqlite.rows import (
     from_owner,
     from_wallet,
     id_bytes,
-    id_text,
     to_claim,
     to_debited,
     to_hold,
@@ -150,8 +149,8 @@ class Writer:
     def _load(self, touched: Touched, state: State) -> None:
         execute = self._connection.execute
         for owner_id in touched.owners:
-            for found, kind, has_wallet in execute(statements.LOAD_OWNER, (id_bytes(owner_id),)):
-                state.owners[owner_id] = Owner(OwnerId(id_text(found)), OwnerKind(kind), bool(has_wallet))
+            for _, kind, has_wallet, has_money in execute(statements.LOAD_OWNER, (id_bytes(owner_id),)):
+                state.owners[owner_id] = Owner(owner_id, OwnerKind(kind), bool(has_wallet), bool(has_money))
         for email in touched.emails:
             if execute(statements.EMAIL_IS_TAKEN, email).fetchone():
                 state.emails.add(email)
@@ -256,6 +255,7 @@ def _steps(batch: Batch) -> list[Step]:
     head = batch.head
     values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
     return [
+        *_erasures(batch.erased),
         *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
         *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
         *_at_once(values),
@@ -264,6 +264,13 @@ def _steps(batch: Batch) -> list[Step]:
 
 def _blobs(ids: Iterable[str]) -> object:
     return apsw.carray(tuple(sorted(map(id_bytes, ids))), flags=apsw.SQLITE_CARRAY_BLOB)
+
+
+def _erasures(owners: Sequence[OwnerId]) -> Iterator[Step]:
+    if owners:
+        yield statements.OVERWRITE, ()
+        yield from ((statements.ERASE_OWNER, (id_bytes(owner_id),)) for owner_id in owners)
+        yield statements.OVERWRITE_NO_MORE, ()
 
 
 def _at_once(values: list[object]) -> Iterator[Step]:
