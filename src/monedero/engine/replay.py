@@ -52,9 +52,10 @@ class Replay:
             for expected, (row, link) in enumerate(zip(chunk, links, strict=True), self.head.size):
                 if row.position != expected:
                     raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
-                right, _ = self._fold(expected, row.payload, link)
-                if row != right:
-                    raise DiscrepancyError(f"position {expected}: {_difference(row, right)}")
+                fact, _ = self._fold(expected, row.payload)
+                numbers = wallet_numbers(self.state, fact)
+                if row.link != link or row.id != fact.event.id or (row.payer, row.payee) != numbers:
+                    raise DiscrepancyError(f"position {expected}: {_difference(row, fact, numbers)}")
             self.head = head
             progress(len(chunk))
 
@@ -67,10 +68,11 @@ class Replay:
         rows: list[EventRow] = []
         wallets: dict[WalletId, Wallet] = {}
         for position, (payload, link) in enumerate(zip(payloads, links, strict=True), self.head.size):
-            row, changes = self._fold(position, payload, link)
-            if canonical_id(row.id) != row.id:
-                raise DiscrepancyError(f"position {position}: {row.id!r} is no id")
-            rows.append(row)
+            fact, changes = self._fold(position, payload)
+            event_id = fact.event.id
+            if canonical_id(event_id) != event_id:
+                raise DiscrepancyError(f"position {position}: {event_id!r} is no id")
+            rows.append(EventRow(position, event_id, *wallet_numbers(self.state, fact), payload, link))
             wallets.update((record.id, record) for record in changes if isinstance(record, Wallet))
         self.head = head
         return rows, list(wallets.values())
@@ -81,8 +83,8 @@ class Replay:
             if getattr(head, name) != getattr(self.head, name):
                 raise DiscrepancyError(f"the head's {name} is not that of the {self.head.size} events in the log")
 
-    def _fold(self, position: int, payload: bytes, link: bytes) -> tuple[EventRow, tuple[Wallet | Owner, ...]]:
-        """Fold one event; return how it is stored and what it changed."""
+    def _fold(self, position: int, payload: bytes) -> tuple[Recorded, tuple[Wallet | Owner, ...]]:
+        """Fold one event; return it and what it changed."""
         try:
             fact = Recorded(position, decode(payload))
             changes = evolve(self.state, fact)
@@ -91,22 +93,22 @@ class Replay:
         self.state.apply(changes)
         event = fact.event
         match event:
-            case CustomerRegistered() | BusinessRegistered():
-                self.registrations[event.id] = position, event
+            case DebitAccepted():
+                self.transactions += 1
             case DepositAccepted():
                 self.world -= event.amount
                 self.transactions += 1
-            case DebitAccepted():
-                self.transactions += 1
+            case CustomerRegistered() | BusinessRegistered():
+                self.registrations[event.id] = position, event
             case _:
                 pass
-        return EventRow(position, event.id, *wallet_numbers(self.state, fact), payload, link), changes
+        return fact, changes
 
 
-def _difference(row: EventRow, right: EventRow) -> str:
-    if row.id != right.id:
-        return f"the column id says {row.id}, the event {right.id}"
-    if (row.payer, row.payee) != (right.payer, right.payee):
+def _difference(row: EventRow, fact: Recorded, numbers: tuple[int | None, int | None]) -> str:
+    if row.id != fact.event.id:
+        return f"the column id says {row.id}, the event {fact.event.id}"
+    if (row.payer, row.payee) != numbers:
         return "the columns payer and payee are not the wallets of the event"
     return "the payload or the chain's link was altered"
 

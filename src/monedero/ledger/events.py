@@ -123,11 +123,11 @@ def decode(payload: bytes) -> Event:
 def sides(event: Event) -> tuple[WalletId | None, WalletId | None]:
     """Return the wallets that an event concerns as payer and payee; None is the world outside or nobody."""
     match event:
-        case DebitAccepted(payer=payer, payee=payee):
-            return payer.wallet, payee.wallet
-        case DebitDenied(payer=payer_id, payee=payee_id):
-            return payer_id, payee_id
-        case DepositAccepted(payee=payee):
-            return None, payee.wallet
+        case DebitAccepted():
+            return event.payer.wallet, event.payee.wallet
+        case DebitDenied():
+            return event.payer, event.payee
+        case DepositAccepted():
+            return None, event.payee.wallet
         case CustomerRegistered() | BusinessRegistered() | WalletOpened():
             return None, None

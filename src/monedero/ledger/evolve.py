@@ -58,7 +58,7 @@ def evolve(state: State, recorded: Recorded) -> tuple[Wallet | Owner, ...]:
 def _moved(state: State, posting: Posting, amount: int, recorded: Recorded) -> Wallet:
     wallet = _known(state, posting.wallet)
     balance, version = wallet.balance + amount, wallet.version + 1
-    if (posting.balance, posting.version) != (balance, version) or not 0 <= balance <= BALANCE_LIMIT:
+    if posting.balance != balance or posting.version != version or not 0 <= balance <= BALANCE_LIMIT:
         raise HistoryError(
             f"leaves wallet {wallet.id} with {posting.balance} units at version {posting.version}, "
             f"but the events before it make {balance} at version {version}"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from uuid_utils import UUID
+
 from monedero.ledger.events import Recorded, decode
 from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.money import Units
@@ -21,9 +23,8 @@ def id_bytes(canonical: str) -> bytes:
 
 
 def id_text(stored: bytes) -> str:
-    """Return the canonical text of 16 bytes."""
-    text = stored.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """Return the canonical text of 16 bytes. Raises ValueError, TypeError for anything else that a file may hold."""
+    return str(UUID(bytes=stored))
 
 
 def to_wallet(row: Row) -> Wallet:
