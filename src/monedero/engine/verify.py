@@ -30,15 +30,16 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
     """
     replay = Replay()
     try:
-        replay.run(snapshot.rows(), progress)
-        replay.expect(snapshot.head())
-        _compare_wallets(snapshot, replay)
-        erased = _compare_owners(snapshot, replay)
-        damage = snapshot.damage()
+        with snapshot.inspection() as damage:
+            replay.run(snapshot.rows(), progress)
+            replay.expect(snapshot.head())
+            _compare_wallets(snapshot, replay)
+            erased = _compare_owners(snapshot, replay)
+            found = damage()
     except StoreBrokenError as error:
         raise DiscrepancyError(f"after position {replay.head.size - 1}: {error}") from None
-    if damage:
-        raise DiscrepancyError(f"the database is damaged: {damage}")
+    if found:
+        raise DiscrepancyError(f"the database is damaged: {found}")
     return Verified(
         replay.head.size,
         len(replay.registrations),

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from typing import LiteralString, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from monedero.ledger.events import EventUnreadableError
 from monedero.ledger.merkle import Head
@@ -16,22 +16,21 @@ from monedero.storage.postgres.migrate import expected_schema, require_migrated
 from monedero.storage.postgres.rows import Row, from_wallet, to_event_row, to_owner, to_wallet
 from monedero.storage.store import EventRow, Import, NotStoredError, StoreBrokenError, StoredOwner
 
-ROWS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 1_000
 
 Answer = TypeVar("Answer")
 
 
 class DatabaseSnapshot:
-    """One transaction over everything, read in steps of bounded size."""
+    """One transaction over everything. While rows are taken in, the server goes on with those that follow."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
-        self._cursors = count()
 
     def head(self) -> Head:
         """See Snapshot.head."""
-        for head in self._read(statements.READ_HEAD, lambda row: Head(*row)):
-            return head
+        for row in self._all(statements.READ_HEAD):
+            return Head(*row)
         raise StoreBrokenError("The head of the log is missing")
 
     def rows(self) -> Iterator[EventRow]:
@@ -48,24 +47,35 @@ class DatabaseSnapshot:
 
     def importing(self) -> Import | None:
         """See Snapshot.importing."""
-        return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
+        return next((Import(*row) for row in self._all(statements.READ_IMPORT)), None)
 
-    def damage(self) -> str | None:
-        """See Snapshot.damage."""
-        found = sorted(str(row[0]) for row in self._connection.execute(statements.SCHEMA))
+    @contextmanager
+    def inspection(self) -> Iterator[Callable[[], str | None]]:
+        """See Snapshot.inspection. It is done when it is asked for: it takes no time here."""
+        yield self._damage
+
+    def _damage(self) -> str | None:
+        found = sorted(str(row[0]) for row in self._all(statements.SCHEMA))
         if found != expected_schema():
             return "its tables and indexes are not those that the migrations make"
         return None
 
     def _read(self, statement: LiteralString, convert: Callable[[Row], Answer]) -> Iterator[Answer]:
         """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
-        try:
-            with self._connection.cursor(f"audit_{next(self._cursors)}", binary=True) as cursor:
-                cursor.itersize = ROWS_AT_ONCE
-                for row in cursor.execute(statement):
-                    yield convert(row)
-        except (psycopg.Error, EventUnreadableError, ValueError, TypeError, AttributeError) as error:
-            raise StoreBrokenError(f"A stored row cannot be read: {sentence(error)}") from None
+        self._require_idle()
+        with _named(), self._connection.cursor(binary=True) as cursor:
+            yield from map(convert, cursor.stream(statement, binary=True, size=ROWS_AT_ONCE))
+
+    def _all(self, statement: LiteralString) -> list[Row]:
+        """Return the few rows that there are. Raises StoreBrokenError."""
+        self._require_idle()
+        with _named():
+            return self._connection.execute(statement, binary=True).fetchall()
+
+    def _require_idle(self) -> None:
+        """Raise RuntimeError while something is being read: the connection would wait for itself."""
+        if self._connection.info.transaction_status is TransactionStatus.ACTIVE:
+            raise RuntimeError("One thing of a snapshot is read at a time")
 
 
 class DatabaseOverhaul(DatabaseSnapshot):
@@ -96,8 +106,10 @@ def snapshot(url: str, limits: Limits) -> Iterator[DatabaseSnapshot]:
         require_migrated(connection, name_of(url))
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         _take_your_time(connection)
-        yield DatabaseSnapshot(connection)
-        connection.execute("ROLLBACK")
+        try:
+            yield DatabaseSnapshot(connection)
+        finally:
+            connection.close()  # At once: what somebody left half read would be waited for.
 
 
 @contextmanager
@@ -108,7 +120,20 @@ def overhaul(url: str, limits: Limits) -> Iterator[DatabaseOverhaul]:
         with failures_named(), connection.transaction():
             connection.execute(statements.LOCK_HEAD)
             _take_your_time(connection)
-            yield DatabaseOverhaul(connection)
+            try:
+                yield DatabaseOverhaul(connection)
+            except BaseException:
+                connection.close()  # As above; the server rolls back.
+                raise
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Turn what cannot be read into the port's error."""
+    try:
+        yield
+    except (psycopg.Error, EventUnreadableError, ValueError, TypeError, AttributeError) as error:
+        raise StoreBrokenError(f"A stored row cannot be read: {sentence(error)}") from None
 
 
 def _take_your_time(connection: psycopg.Connection) -> None:
