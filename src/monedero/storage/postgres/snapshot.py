@@ -102,7 +102,7 @@ class DatabaseOverhaul(DatabaseSnapshot):
 @contextmanager
 def snapshot(url: str, limits: Limits) -> Iterator[DatabaseSnapshot]:
     """Open the database, which may be a replica, at one moment; everybody else may go on writing."""
-    with opened(conninfo(url, limits, read_write=False), name_of(url)) as connection:
+    with opened(conninfo(url, limits, read_write=False, by_index=True), name_of(url)) as connection:
         require_migrated(connection, name_of(url))
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         _take_your_time(connection)
@@ -115,7 +115,7 @@ def snapshot(url: str, limits: Limits) -> Iterator[DatabaseSnapshot]:
 @contextmanager
 def overhaul(url: str, limits: Limits) -> Iterator[DatabaseOverhaul]:
     """Keep every writer out and open one transaction that commits at the end."""
-    with opened(conninfo(url, limits, read_write=True), name_of(url)) as connection:
+    with opened(conninfo(url, limits, read_write=True, by_index=True), name_of(url)) as connection:
         require_migrated(connection, name_of(url))
         with failures_named(), connection.transaction():
             connection.execute(statements.LOCK_HEAD)
