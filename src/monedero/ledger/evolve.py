@@ -1,5 +1,6 @@
 """State and event in, the changed records out: how every balance follows from the log."""
 
+from sys import intern
 from typing import assert_never
 
 import msgspec
@@ -72,8 +73,9 @@ def _opened(state: State, event: WalletOpened, position: int) -> tuple[Wallet, O
     owner = state.owners.get(event.owner_id)
     if owner is None or owner.kind is not event.owner_kind:
         raise HistoryError(f"opens a wallet for the {event.owner_kind} {event.owner_id}, which is not registered")
+    # Of every wallet there is one in memory while a log is audited: it shares these texts with others.
     wallet = Wallet(
-        event.id, position, event.owner_kind, event.owner_id, event.currency, ZERO, 0, event.at, event.at, position
+        event.id, position, event.owner_kind, owner.id, intern(event.currency), ZERO, 0, event.at, event.at, position
     )
     return wallet, Owner(owner.id, owner.kind, has_wallet=True)
 
