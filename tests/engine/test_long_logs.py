@@ -19,6 +19,8 @@ import pytest
 from monedero.bootstrap import open_snapshot
 from monedero.ledger.profiles import OwnerKind
 from monedero.settings import load_settings
+from monedero.storage.postgres import statements as postgres
+from monedero.storage.postgres.snapshot import DatabaseSnapshot
 from monedero.storage.sqlite import snapshot, statements
 from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers, opened
 from tests.support import PROGRAM, accepted, debit, deposit, new_wallet, run
@@ -27,6 +29,7 @@ SHORT_EVENTS, LONG_EVENTS = 15_000, 60_000
 BATCH_EVENTS = 1_000
 GROWTH_LIMIT_BYTES = 8_000_000
 """The events that the long log has more take at least 20 MB as payloads and links alone."""
+START_LIMIT_BYTES = 1_000_000
 
 Logs = Callable[[int], str]
 """Returns the address of a log of so many events."""
@@ -109,6 +112,35 @@ def test_a_snapshot_may_be_left_half_read(logs: Logs) -> None:
 
     assert positions == [0, 1, 2]
     assert rows is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a process has read")
+def test_the_service_starts_without_reading_the_log(logs: Logs) -> None:
+    """However long the log is, opening the ledger to serve it reads next to nothing of it."""
+    url = logs(LONG_EVENTS)
+    before = read_bytes()
+    run(opened(url).close())
+
+    assert read_bytes() - before < START_LIMIT_BYTES
+
+
+def read_bytes() -> int:
+    """Return how much this process has read, from files and servers."""
+    return int(re.search(r"rchar: (\d+)", Path("/proc/self/io").read_text())[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("statement", [postgres.ALL_EVENTS, postgres.ALL_OWNERS, postgres.ALL_WALLETS])
+def test_the_server_sorts_nothing_for_an_audit(ledgers: Ledgers, tmp_path: Path, statement: str) -> None:
+    """On PostgreSQL everything is read along an index, even when it was never analyzed: no copy of the log is made."""
+    url = ledgers.new(POSTGRES[0], tmp_path)
+    fill(url, BATCH_EVENTS)
+    with open_snapshot(load_settings(database_url=url)) as ledger:
+        assert isinstance(ledger, DatabaseSnapshot)
+        found = ledger._connection.execute(b"EXPLAIN " + statement.encode()).fetchall()  # noqa: SLF001
+    ledgers.drop(url)
+
+    assert "Index Scan" in str(found)
+    assert "Sort  " not in str(found)
 
 
 def test_what_cannot_be_read_at_once_is_refused(ledgers: Ledgers, tmp_path: Path) -> None:
