@@ -1,6 +1,7 @@
 """What the commands share: options, errors as one sentence, progress on a terminal."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from monedero.storage.store import StoreError
 
 ALTERED = 1
 UNUSABLE = 2
+REDRAW_SECONDS = 0.1
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,5 +53,21 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield ignore_progress
         return
-    with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True) as bar:
-        yield bar.update
+    began = drawn = time.monotonic()
+    waiting = 0
+
+    def rate(_item: object) -> str:
+        return f"{bar.pos / max(time.monotonic() - began, REDRAW_SECONDS):,.0f}/s"
+
+    def step(count: int) -> None:
+        nonlocal drawn, waiting
+        waiting, now = waiting + count, time.monotonic()
+        if now - drawn >= REDRAW_SECONDS or bar.pos + waiting >= total:
+            bar.update(waiting)
+            drawn, waiting = now, 0
+
+    bar = click.progressbar(
+        length=total, label=label, file=sys.stderr, show_percent=True, show_pos=True, item_show_func=rate
+    )
+    with bar:
+        yield step

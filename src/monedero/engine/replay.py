@@ -5,14 +5,16 @@ from itertools import islice
 
 from monedero.engine.work import wallet_numbers
 from monedero.ledger.events import (
-    Accepted,
     BusinessRegistered,
+    CaptureAccepted,
     CustomerRegistered,
+    DebitAccepted,
     DepositAccepted,
     EventUnreadableError,
     PayoutAccepted,
     Recorded,
     RefundAccepted,
+    TransferAccepted,
     WithdrawalAccepted,
     decode,
 )
@@ -64,9 +66,9 @@ class Replay:
                     raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
                 fact = next(facts)
                 self._fold(fact)
-                right = EventRow(expected, fact.event.id, *wallet_numbers(self.state, fact), row.payload, link)
-                if row != right:
-                    raise DiscrepancyError(f"position {expected}: {_difference(row, right)}")
+                numbers = wallet_numbers(self.state, fact)
+                if row.link != link or row.id != fact.event.id or (row.payer, row.payee) != numbers:
+                    raise DiscrepancyError(f"position {expected}: {_difference(row, fact, numbers)}")
             self.head = head
             progress(len(chunk))
 
@@ -126,24 +128,26 @@ class Replay:
         self.state.apply(changes)
         event = fact.event
         match event:
-            case CustomerRegistered() | BusinessRegistered():
-                self.registrations[event.id] = fact.position, event
+            case DebitAccepted() | CaptureAccepted() | RefundAccepted() | TransferAccepted():
+                self.transactions += 1
             case DepositAccepted():
+                self.transactions += 1
                 self.deposited += event.amount
                 self.world -= event.amount
             case PayoutAccepted() | WithdrawalAccepted():
+                self.transactions += 1
                 self.world += event.amount
+            case CustomerRegistered() | BusinessRegistered():
+                self.registrations[event.id] = fact.position, event
             case _:
                 pass
-        if isinstance(event, Accepted):
-            self.transactions += 1
         return changes
 
 
-def _difference(row: EventRow, right: EventRow) -> str:
-    if row.id != right.id:
-        return f"the column id says {row.id}, the event {right.id}"
-    if (row.payer, row.payee) != (right.payer, right.payee):
+def _difference(row: EventRow, fact: Recorded, numbers: tuple[int | None, int | None]) -> str:
+    if row.id != fact.event.id:
+        return f"the column id says {row.id}, the event {fact.event.id}"
+    if (row.payer, row.payee) != numbers:
         return "the columns payer and payee are not the wallets of the event"
     return "the payload or the chain's link was altered"
 

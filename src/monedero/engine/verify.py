@@ -3,7 +3,6 @@
 import msgspec
 
 from monedero.engine.replay import DiscrepancyError, Progress, Replay, ignore_progress
-from monedero.ledger.ids import OwnerId
 from monedero.ledger.money import ZERO, render_amount
 from monedero.ledger.profiles import profile_digest
 from monedero.storage.store import Snapshot, StoreBrokenError, StoredOwner
@@ -32,20 +31,22 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
     """
     replay = Replay(snapshot.debited)
     try:
-        replay.run(snapshot.rows(), progress)
-        replay.expect(snapshot.head())
-        _compare_wallets(snapshot, replay)
-        _compare_holds(snapshot, replay)
-        _compare_refunds(snapshot, replay)
-        erased = _compare_owners(snapshot, replay)
-        damage = snapshot.damage()
+        with snapshot.inspection() as damage:
+            replay.run(snapshot.rows(), progress)
+            replay.expect(snapshot.head())
+            owners = len(replay.registrations)
+            _compare_wallets(snapshot, replay)
+            _compare_holds(snapshot, replay)
+            _compare_refunds(snapshot, replay)
+            erased = _compare_owners(snapshot, replay)
+            found = damage()
     except StoreBrokenError as error:
         raise DiscrepancyError(f"after position {replay.head.size - 1}: {error}") from None
-    if damage:
-        raise DiscrepancyError(f"the database is damaged: {damage}")
+    if found:
+        raise DiscrepancyError(f"the database is damaged: {found}")
     return Verified(
         replay.head.size,
-        len(replay.registrations),
+        owners,
         erased,
         len(replay.state.wallets),
         replay.transactions,
@@ -99,14 +100,13 @@ def _compare_refunds(snapshot: Snapshot, replay: Replay) -> None:
 
 
 def _compare_owners(snapshot: Snapshot, replay: Replay) -> int:
-    """Return for how many owners there is no personal data."""
-    seen: set[OwnerId] = set()
+    """Return for how many owners there is no personal data. Registrations that are stored are crossed off."""
     without = 0
     for owner in snapshot.owners():
         _compare_owner(owner, replay)
-        seen.add(owner.id)
+        del replay.registrations[owner.id]
         without += owner.personal is None
-    for owner_id in replay.registrations.keys() - seen:
+    for owner_id in replay.registrations:
         raise DiscrepancyError(f"owner {owner_id} is missing")
     return without
 

@@ -1,5 +1,6 @@
 """State and event in, the changed records out: how every balance follows from the log."""
 
+from sys import intern
 from typing import assert_never
 
 import msgspec
@@ -92,9 +93,8 @@ def _moved(state: State, posting: Posting, amount: int, recorded: Recorded, held
     """Return the wallet with `amount` more in it and `held` more of it set aside."""
     wallet = _known(state, posting.wallet)
     balance, version, held = wallet.balance + amount, wallet.version + 1, wallet.held + held
-    if (posting.balance, posting.version, posting.held) != (balance, version, held) or not (
-        0 <= held <= balance <= BALANCE_LIMIT
-    ):
+    agrees = posting.balance == balance and posting.version == version and posting.held == held
+    if not agrees or not 0 <= held <= balance <= BALANCE_LIMIT:
         raise HistoryError(
             f"leaves wallet {wallet.id} with {posting.balance} units, {posting.held} of them held, at version "
             f"{posting.version}, but the events before it make {balance}, {held} held, at version {version}"
@@ -193,8 +193,9 @@ def _opened(state: State, event: WalletOpened, position: int) -> tuple[Wallet, O
     owner = state.owners.get(event.owner_id)
     if owner is None or owner.kind is not event.owner_kind:
         raise HistoryError(f"opens a wallet for the {event.owner_kind} {event.owner_id}, which is not registered")
+    # Of every wallet there is one in memory while a log is audited: it shares these texts with others.
     wallet = Wallet(
-        event.id, position, event.owner_kind, event.owner_id, event.currency, ZERO, 0, event.at, event.at, position
+        event.id, position, event.owner_kind, owner.id, intern(event.currency), ZERO, 0, event.at, event.at, position
     )
     return wallet, Owner(owner.id, owner.kind, has_wallet=True)
 

@@ -9,7 +9,7 @@ StoreError
 └── StoreBrokenError        the disk failed under it: nothing more may be written by this process
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
@@ -230,8 +230,12 @@ class Snapshot(Protocol):
     def importing(self) -> Import | None:
         """Return the import into this ledger that is not finished."""
 
-    def damage(self) -> str | None:
-        """Return what is wrong with the database itself, its files, tables and indexes, or None."""
+    def inspection(self) -> AbstractContextManager[Callable[[], str | None]]:
+        """Look at the database itself, its files, tables and indexes, beside what is read inside the block.
+
+        Yields what to call for what is wrong with it, or None; the call waits until all of it was looked at. It may be
+        looked at a moment later than the rest. Leaving the block ends it.
+        """
 
 
 class Overhaul(Snapshot, Protocol):

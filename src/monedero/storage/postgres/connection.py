@@ -75,7 +75,7 @@ class Limits(msgspec.Struct, frozen=True):
 def conninfo(url: str, limits: Limits, *, read_write: bool, by_index: bool = False) -> str:
     """Return libpq's connection string: the URL's own parameters, and ours where it has none.
 
-    With `read_write`, of several hosts the one that takes writes is meant. `by_index` is for what requests run: it has
+    With `read_write`, of several hosts the one that takes writes is meant. `by_index` has
     the planner take an index wherever there is one. Raises StoreUnavailableError.
     """
     given = _parse(url)

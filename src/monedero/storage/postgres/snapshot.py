@@ -1,11 +1,13 @@
 """The whole ledger at one moment, for the audit and for the commands of an operator."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import count, islice
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from itertools import islice
 from typing import LiteralString, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from monedero.ledger.events import EventUnreadableError
 from monedero.ledger.evolve import debited
@@ -30,23 +32,24 @@ from monedero.storage.postgres.rows import (
 )
 from monedero.storage.store import EventRow, Import, NotStoredError, StoreBrokenError, StoredOwner
 
-ROWS_AT_ONCE = 5_000
+ROWS_AT_ONCE = 1_000
 
 Answer = TypeVar("Answer")
 Record = TypeVar("Record", Hold, Debited)
 
 
 class DatabaseSnapshot:
-    """One transaction over everything, read in steps of bounded size."""
+    """One transaction over everything. While rows are taken in, the server goes on with those that follow."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
+    def __init__(self, connection: psycopg.Connection, beside: Callable[[], psycopg.Connection]) -> None:
+        """`beside` opens another connection: for what is looked up while this one is busy with all the rows."""
         self._connection = connection
-        self._cursors = count()
+        self._beside = cache(beside)
 
     def head(self) -> Head:
         """See Snapshot.head."""
-        for head in self._read(statements.READ_HEAD, lambda row: Head(*row)):
-            return head
+        for row in self._all(statements.READ_HEAD):
+            return Head(*row)
         raise StoreBrokenError("The head of the log is missing")
 
     def rows(self) -> Iterator[EventRow]:
@@ -71,32 +74,41 @@ class DatabaseSnapshot:
 
     def debited(self, ids: Iterable[TransactionId]) -> list[Debited]:
         """See Snapshot.debited."""
-        wanted = (array(ids),)
-        found = self._read(statements.EVENTS_BY_ID, lambda row: debited(to_recorded(row)), wanted)
-        return [debit for debit in found if debit]
+        with _named():
+            rows = self._beside().execute(statements.EVENTS_BY_ID, (array(ids),), binary=True).fetchall()
+            return [debit for debit in (debited(to_recorded(row)) for row in rows) if debit]
 
     def importing(self) -> Import | None:
         """See Snapshot.importing."""
-        return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
+        return next((Import(*row) for row in self._all(statements.READ_IMPORT)), None)
 
-    def damage(self) -> str | None:
-        """See Snapshot.damage."""
-        found = sorted(str(row[0]) for row in self._connection.execute(statements.SCHEMA))
+    @contextmanager
+    def inspection(self) -> Iterator[Callable[[], str | None]]:
+        """See Snapshot.inspection. It is done when it is asked for: it takes no time here."""
+        yield self._damage
+
+    def _damage(self) -> str | None:
+        found = sorted(str(row[0]) for row in self._all(statements.SCHEMA))
         if found != expected_schema():
             return "its tables and indexes are not those that the migrations make"
         return None
 
-    def _read(
-        self, statement: LiteralString, convert: Callable[[Row], Answer], parameters: Row = ()
-    ) -> Iterator[Answer]:
+    def _read(self, statement: LiteralString, convert: Callable[[Row], Answer]) -> Iterator[Answer]:
         """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
-        try:
-            with self._connection.cursor(f"audit_{next(self._cursors)}", binary=True) as cursor:
-                cursor.itersize = ROWS_AT_ONCE
-                for row in cursor.execute(statement, parameters):
-                    yield convert(row)
-        except (psycopg.Error, EventUnreadableError, ValueError, TypeError, AttributeError) as error:
-            raise StoreBrokenError(f"A stored row cannot be read: {sentence(error)}") from None
+        self._require_idle()
+        with _named(), self._connection.cursor(binary=True) as cursor:
+            yield from map(convert, cursor.stream(statement, binary=True, size=ROWS_AT_ONCE))
+
+    def _all(self, statement: LiteralString) -> list[Row]:
+        """Return the few rows that there are. Raises StoreBrokenError."""
+        self._require_idle()
+        with _named():
+            return self._connection.execute(statement, binary=True).fetchall()
+
+    def _require_idle(self) -> None:
+        """Raise RuntimeError while something is being read: the connection would wait for itself."""
+        if self._connection.info.transaction_status is TransactionStatus.ACTIVE:
+            raise RuntimeError("One thing of a snapshot is read at a time")
 
 
 class DatabaseOverhaul(DatabaseSnapshot):
@@ -129,23 +141,40 @@ class DatabaseOverhaul(DatabaseSnapshot):
 @contextmanager
 def snapshot(url: str, limits: Limits) -> Iterator[DatabaseSnapshot]:
     """Open the database, which may be a replica, at one moment; everybody else may go on writing."""
-    with opened(conninfo(url, limits, read_write=False), name_of(url)) as connection:
-        require_migrated(connection, name_of(url))
+    address, name = conninfo(url, limits, read_write=False, by_index=True), name_of(url)
+    with opened(address, name) as connection, ExitStack() as later:
+        require_migrated(connection, name)
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         _take_your_time(connection)
-        yield DatabaseSnapshot(connection)
-        connection.execute("ROLLBACK")
+        try:
+            yield DatabaseSnapshot(connection, lambda: later.enter_context(opened(address, name)))
+        finally:
+            connection.close()  # At once: what somebody left half read would be waited for.
 
 
 @contextmanager
 def overhaul(url: str, limits: Limits) -> Iterator[DatabaseOverhaul]:
     """Keep every writer out and open one transaction that commits at the end."""
-    with opened(conninfo(url, limits, read_write=True), name_of(url)) as connection:
-        require_migrated(connection, name_of(url))
+    address, name = conninfo(url, limits, read_write=True, by_index=True), name_of(url)
+    with opened(address, name) as connection, ExitStack() as later:
+        require_migrated(connection, name)
         with failures_named(), connection.transaction():
             connection.execute(statements.LOCK_HEAD)
             _take_your_time(connection)
-            yield DatabaseOverhaul(connection)
+            try:
+                yield DatabaseOverhaul(connection, lambda: later.enter_context(opened(address, name)))
+            except BaseException:
+                connection.close()  # As above; the server rolls back.
+                raise
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Turn what cannot be read into the port's error."""
+    try:
+        yield
+    except (psycopg.Error, EventUnreadableError, ValueError, TypeError, AttributeError) as error:
+        raise StoreBrokenError(f"A stored row cannot be read: {sentence(error)}") from None
 
 
 def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:

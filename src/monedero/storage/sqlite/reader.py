@@ -8,10 +8,11 @@ import asyncio
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from operator import attrgetter
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event as Flag
 from typing import TypeVar
 
 import apsw
@@ -49,6 +50,8 @@ from monedero.storage.store import (
 )
 
 LISTING_THREADS = 2
+INSPECTION_STEPS = 1_000_000
+"""Of SQLite's machine, a fraction of a second: how often an inspection looks whether it is still wanted."""
 LIMIT_EVENTS = 32_768
 """Of those that listings showed lately, about 25 MB. Beyond it all are forgotten; an event never changes."""
 
@@ -172,56 +175,50 @@ class FileSnapshot:
 
     def head(self) -> Head:
         """See Snapshot.head."""
-        for head in self._read(statements.READ_HEAD, lambda row: Head(*row)):
+        for head in _read(self._connection, statements.READ_HEAD, lambda row: Head(*row)):
             return head
         raise StoreBrokenError("The head of the log is missing")
 
     def rows(self) -> Iterator[EventRow]:
         """See Snapshot.rows."""
-        return self._read(statements.ALL_EVENTS, to_event_row)
+        return _read(self._connection, statements.ALL_EVENTS, to_event_row)
 
     def wallets(self) -> Iterator[Wallet]:
         """See Snapshot.wallets."""
-        return self._read(statements.ALL_WALLETS, to_wallet)
+        return _read(self._connection, statements.ALL_WALLETS, to_wallet)
 
     def owners(self) -> Iterator[StoredOwner]:
         """See Snapshot.owners."""
-        return self._read(statements.ALL_OWNERS, to_owner)
+        return _read(self._connection, statements.ALL_OWNERS, to_owner)
 
     def holds(self) -> Iterator[Hold]:
         """See Snapshot.holds."""
-        return self._read(statements.ALL_HOLDS, to_hold)
+        return _read(self._connection, statements.ALL_HOLDS, to_hold)
 
     def refunds(self) -> Iterator[tuple[int, Units]]:
         """See Snapshot.refunds."""
-        return self._read(statements.ALL_REFUNDS, lambda row: (row[0], Units(row[1])))
+        return _read(self._connection, statements.ALL_REFUNDS, lambda row: (row[0], Units(row[1])))
 
     def debited(self, ids: Iterable[TransactionId]) -> list[Debited]:
         """See Snapshot.debited."""
         wanted = apsw.carray(tuple(map(id_bytes, ids)), flags=apsw.SQLITE_CARRAY_BLOB)
-        found = self._read(statements.EVENTS_BY_ID, lambda row: debited(to_recorded(row)), (wanted,))
+        found = _read(self._connection, statements.EVENTS_BY_ID, lambda row: debited(to_recorded(row)), (wanted,))
         return [debit for debit in found if debit]
 
     def importing(self) -> Import | None:
         """See Snapshot.importing."""
-        return next(self._read(statements.READ_IMPORT, lambda row: Import(*row)), None)
+        return next(_read(self._connection, statements.READ_IMPORT, lambda row: Import(*row)), None)
 
-    def damage(self) -> str | None:
-        """See Snapshot.damage."""
-        if list(self._read(statements.SCHEMA, tuple)) != expected_schema():
-            return "its tables and indexes are not those that the migrations make"
-        (found,) = self._read(statements.INTEGRITY, lambda row: str(row[0]))
-        return None if found == "ok" else found
-
-    def _read(
-        self, statement: str, convert: Callable[[Row], Answer], parameters: Sequence[object] = ()
-    ) -> Iterator[Answer]:
-        """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
-        try:
-            for row in self._connection.execute(statement, parameters):
-                yield convert(row)
-        except (apsw.Error, ValueError, TypeError, AttributeError) as error:
-            raise StoreBrokenError(f"A stored row cannot be read: {error}") from None
+    @contextmanager
+    def inspection(self) -> Iterator[Callable[[], str | None]]:
+        """See Snapshot.inspection. It takes a core, but hardly the interpreter: for SQLite it is one step."""
+        ended = Flag()
+        with closing(open_reader(Path(self._connection.filename))) as connection, ThreadPoolExecutor(1) as thread:
+            connection.set_progress_handler(ended.is_set, INSPECTION_STEPS)
+            try:
+                yield thread.submit(_damage, connection).result
+            finally:
+                ended.set()
 
 
 @contextmanager
@@ -234,6 +231,24 @@ def snapshot(path: Path) -> Iterator[FileSnapshot]:
             yield FileSnapshot(connection)
     finally:
         connection.close()
+
+
+def _read(
+    connection: apsw.Connection, statement: str, convert: Callable[[Row], Answer], parameters: Sequence[object] = ()
+) -> Iterator[Answer]:
+    """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
+    try:
+        for row in connection.execute(statement, parameters):
+            yield convert(row)
+    except (apsw.Error, ValueError, TypeError, AttributeError) as error:
+        raise StoreBrokenError(f"A stored row cannot be read: {error}") from None
+
+
+def _damage(connection: apsw.Connection) -> str | None:
+    if list(_read(connection, statements.SCHEMA, tuple)) != expected_schema():
+        return "its tables and indexes are not those that the migrations make"
+    (found,) = _read(connection, statements.INTEGRITY, lambda row: str(row[0]))
+    return None if found == "ok" else found
 
 
 def _wallet(connection: apsw.Connection, wallet_id: WalletId) -> Wallet | None:

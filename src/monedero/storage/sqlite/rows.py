@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from uuid_utils import UUID
 
 from monedero.ledger.claims import Claim, decode_answers
 from monedero.ledger.events import Recorded, decode
@@ -25,9 +26,8 @@ def id_bytes(canonical: str) -> bytes:
 
 
 def id_text(stored: bytes) -> str:
-    """Return the canonical text of 16 bytes."""
-    text = stored.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    """Return the canonical text of 16 bytes. Raises ValueError, TypeError for anything else that a file may hold."""
+    return str(UUID(bytes=stored))
 
 
 def to_wallet(row: Row) -> Wallet:
