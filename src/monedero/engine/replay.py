@@ -61,14 +61,14 @@ class Replay:
             payloads = [row.payload for row in chunk]
             head, links = seal(self.head, payloads)
             facts = self._read(payloads)
-            for expected, (row, link) in enumerate(zip(chunk, links, strict=True), self.head.size):
+            for expected, row, link in zip(range(self.head.size, head.size), chunk, links, strict=True):
                 if row.position != expected:
                     raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
                 fact = next(facts)
                 self._fold(fact)
-                numbers = wallet_numbers(self.state, fact)
-                if row.link != link or row.id != fact.event.id or (row.payer, row.payee) != numbers:
-                    raise DiscrepancyError(f"position {expected}: {_difference(row, fact, numbers)}")
+                payer, payee = wallet_numbers(self.state, fact)
+                if row.link != link or row.id != fact.event.id or row.payer != payer or row.payee != payee:
+                    raise DiscrepancyError(f"position {expected}: {_difference(row, fact, link)}")
             self.head = head
             progress(len(chunk))
 
@@ -144,12 +144,12 @@ class Replay:
         return changes
 
 
-def _difference(row: EventRow, fact: Recorded, numbers: tuple[int | None, int | None]) -> str:
+def _difference(row: EventRow, fact: Recorded, link: bytes) -> str:
     if row.id != fact.event.id:
         return f"the column id says {row.id}, the event {fact.event.id}"
-    if (row.payer, row.payee) != numbers:
-        return "the columns payer and payee are not the wallets of the event"
-    return "the payload or the chain's link was altered"
+    if row.link != link:
+        return "the payload or the chain's link was altered"
+    return "the columns payer and payee are not the wallets of the event"
 
 
 def _chunks(rows: Iterable[EventRow]) -> Iterator[list[EventRow]]:

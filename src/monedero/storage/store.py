@@ -204,7 +204,10 @@ class Queries(Protocol):
 
 
 class Snapshot(Protocol):
-    """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers."""
+    """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers.
+
+    One thing is read at a time: what one method yields is taken in, or left for good, before the next one is called.
+    """
 
     def head(self) -> Head:
         """Return the sealed head. Raises, as every method here, StoreBrokenError for what cannot be read."""
