@@ -35,8 +35,8 @@ def verify(database_url: str | None) -> None:
     click.echo(f"  {found.events:>12,} events without a gap, each with its link in the chain")
     click.echo(f"  {found.transactions:>12,} accepted transactions, replayed")
     click.echo(
-        f"  {found.wallets:>12,} wallets with the balance and version that follow; together {total}, of the {came_in} "
-        f"that came in, {render_amount(found.paid_out)} went out"
+        f"  {found.wallets:>12,} wallets with the balance and version that follow; together {total}: "
+        f"{came_in} came in, {render_amount(found.paid_out)} went out"
     )
     click.echo(f"  {found.holds:>12,} holds, and the refunds of debits, as they follow")
     kept = found.owners - found.owners_without_personal_data
