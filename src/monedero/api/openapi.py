@@ -23,7 +23,7 @@ _REFERENCE = "#/components/schemas/{name}"
 _PROBLEM = {"$ref": _REFERENCE.format(name="ProblemDocument")}
 _REASONS = {
     404: "There is no such thing",
-    409: "The rules of the ledger refuse it; a denied debit is recorded all the same",
+    409: "The rules of the ledger refuse it; what was denied for want of money is recorded all the same",
     410: "The personal data is not kept here",
     412: "The log has not reached the position, or the wallet is not at the version, that the request asks for",
     413: "The body is too large",
