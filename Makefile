@@ -5,7 +5,7 @@ DATABASE_URL ?= $(or $(MONEDERO_DATABASE_URL),sqlite:///monedero.db)
 NODE_MODULES := tools/postman/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check env lint bench postman lock collection clean
+.PHONY: help run test check env lint bench postman lock examples collection clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,9 @@ bench: .venv/test.stamp ## requests/s, latency and CPU beside a constant (needs 
 
 postman: .venv/test.stamp $(NODE_MODULES) ## run the Postman collection against a live server (needs node)
 	.venv/bin/python -m tools.postman.run
+
+examples: .venv/test.stamp ## ask a service for the answers in src/monedero/api/more_examples.json anew
+	.venv/bin/python -m tools.examples
 
 collection: .venv/test.stamp ## write docs/monedero.postman_collection.json anew
 	.venv/bin/python -m tools.postman.collection

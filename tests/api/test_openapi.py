@@ -1,6 +1,7 @@
 """The description of the API is true: it is valid, it is complete, and the service answers as it says."""
 
 import re
+from collections import Counter, defaultdict
 from html.parser import HTMLParser
 from typing import Any
 
@@ -21,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from monedero.api.openapi import documented_examples, more_examples
 from monedero.api.routes import OPERATIONS
 from tests.api.world import World
 from tests.support import Service
@@ -60,17 +62,38 @@ def test_every_operation_is_described(description: dict[str, Any]) -> None:
     )
 
 
-def test_the_documented_examples_fit_their_schemas(description: dict[str, Any]) -> None:
-    """Every example in the document is one that its own schema allows."""
-    shown = 0
+def test_the_examples_fit_their_schemas(description: dict[str, Any]) -> None:
+    """Every example in the document, documented or our own, is one that its own schema allows."""
+    shown: dict[str, Counter[str]] = defaultdict(Counter)
     for operation in (each for methods in description["paths"].values() for each in methods.values()):
         for answer in operation["responses"].values():
-            media = answer.get("content", {}).get("application/json", {})
-            for example in media.get("examples", {}).values():
-                jsonschema.validate(example["value"], {**media["schema"], "components": description["components"]})
-                shown += 1
+            for kind, media in answer.get("content", {}).items():
+                for name, example in media.get("examples", {}).items():
+                    schema = strict({**media["schema"], "components": description["components"]})
+                    jsonschema.validate(example["value"], schema, format_checker=jsonschema.FormatChecker())
+                    shown[kind][name] += 1
 
-    assert shown == 22
+    documented, own = names(documented_examples()), names(more_examples())
+    assert shown["application/json"] == documented + own
+    assert documented.total() == 22
+    assert shown["application/problem+json"] == names(more_examples(), from_status=400)
+
+
+def test_every_operation_shows_its_success_and_what_it_is_asked(description: dict[str, Any]) -> None:
+    """Each operation has an example of its success, and of the body that it takes, which its schema allows."""
+    for operation in OPERATIONS:
+        described = description["paths"][operation.path][operation.method.lower()]
+
+        assert described["responses"][str(operation.status)]["content"]["application/json"]["examples"]
+        if operation.body:
+            body = described["requestBody"]["content"]["application/json"]
+            jsonschema.validate(body["example"], {**body["schema"], "components": description["components"]})
+
+
+def names(endpoints: dict[str, Any], from_status: int = 200) -> Counter[str]:
+    """Return the names of the examples of endpoints that have at least that status."""
+    examples = (example for endpoint in endpoints.values() for example in endpoint["examples"])
+    return Counter(example["name"] for example in examples if example["status"] >= from_status)
 
 
 def test_answers_are_as_described(client: httpx.Client, description: dict[str, Any]) -> None:

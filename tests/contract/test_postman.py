@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monedero.api.openapi import documented_examples
+from monedero.api.openapi import documented_examples, more_examples
 from monedero.api.routes import OPERATIONS, Operation
 from tools.postman.collection import TARGET, rendered
 
@@ -36,13 +36,24 @@ def test_has_every_operation(operation: Operation) -> None:
     assert (operation.method, url, f"pm.response.to.have.status({operation.status});") in map(asked, items())
 
 
-def test_keeps_every_documented_example() -> None:
-    """Every documented answer is a saved example, with its status and its body."""
-    documented = {
+def test_keeps_every_example() -> None:
+    """Every documented answer, and every one of our own examples, is a saved example, with its status and its body."""
+    expected = {
         example["name"]: (example["status"], example["response_body"])
-        for endpoint in documented_examples().values()
+        for endpoints in (documented_examples(), more_examples())
+        for endpoint in endpoints.values()
         for example in endpoint["examples"]
     }
 
     saved = {each["name"]: (each["code"], json.loads(each["body"])) for item in items() for each in item["response"]}
-    assert saved == documented
+    assert saved == expected
+
+
+def test_documented_requests_come_before_our_own() -> None:
+    """In each folder a documented request sees a ledger as the document has it, without what came later."""
+    documented = set(documented_examples())
+    own = {each.name for each in OPERATIONS if each.name not in documented}
+    for folder in json.loads(TARGET.read_text(encoding="utf-8"))["item"]:
+        told = [item["name"] in own for item in folder["item"] if item["response"]]
+
+        assert told == sorted(told)

@@ -3,8 +3,8 @@
 It runs from top to bottom on any ledger, as often as one likes: each run signs up a customer and a business of its
 own, and what a request creates is remembered in a variable for those after it. A documented refusal must be answered
 word for word. A documented success must have the documented keys, each with a value of the documented type: those
-that all the examples have, and none that no example has. An operation that is not documented must have exactly the
-keys of its type.
+that all the examples have, and none that no example has. An operation that is not documented is asked as in our own
+examples, after the documented ones, and must have no keys but those of its type.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from monedero.api.openapi import documented_examples
+from monedero.api.openapi import documented_examples, more_examples
 from monedero.api.routes import OPERATIONS, Operation
 
 Json = dict[str, Any]
@@ -30,9 +30,20 @@ _LIVE = {
     "customer_id": "{{customer_id}}",
     "business_id": "{{business_id}}",
     "customer_wallet_id": "{{wallet_id}}",
+    "wallet_id": "{{other_wallet_id}}",
     "email": "{{email}}",
 }
-"""The keys of the documented bodies whose values are another ledger's, with what this run knows instead."""
+"""The keys of the examples' bodies whose values are another ledger's, with what this run knows instead."""
+_BEFORE = {
+    "Withdraw from a customer wallet": ("Deposit money in wallet", "Deposit money for what follows", _TRANSACTION),
+    "Transfer between wallets of a customer": (
+        "Create customer wallet",
+        "Create another customer wallet",
+        "other_wallet_id",
+    ),
+}
+"""What an operation needs that the documented requests do not leave: the operation that makes it, as which request,
+and the variable for its id."""
 
 _FRESH_EMAIL = 'pm.collectionVariables.set("email", pm.variables.replaceIn("{{$randomUUID}}") + "@example.com");'
 _JSON_TYPES = {str: "string", int: "number", float: "number", type(None): "null"}
@@ -52,12 +63,18 @@ def rendered() -> str:
 
 def collection() -> Json:
     """Return the collection: a folder for each noun, and in each what writes before what reads."""
-    documented = documented_examples()
+    documented, own = documented_examples(), more_examples()
     folders: dict[str, list[Json]] = {each.tag: [] for each in OPERATIONS}
-    for operation in sorted(OPERATIONS, key=lambda each: each.method != "POST"):
-        folders[_noun(operation, set(folders))] += _items(operation, documented.get(operation.name, {}))
+    for operation in sorted(OPERATIONS, key=lambda each: (each.name not in documented, each.method != "POST")):
+        folder = folders[_noun(operation, set(folders))]
+        more = own.get(operation.name, {}).get("examples", [])
+        if operation.name in documented:
+            folder += _documented_items(operation, documented[operation.name]["examples"], more)
+        else:
+            folder += _own_items(operation, more)
     ids = dict.fromkeys(name for each in OPERATIONS for name in re.findall(r"{(\w+)}", each.path))
-    variables = {"base_url": _BASE_URL, "email": "", **dict.fromkeys(ids, "")}
+    made = dict.fromkeys(variable for *_, variable in _BEFORE.values())
+    variables = {"base_url": _BASE_URL, "email": "", **dict.fromkeys([*ids, *made], "")}
     return {
         "info": {
             "name": "Monedero",
@@ -70,41 +87,66 @@ def collection() -> Json:
 
 
 def _noun(operation: Operation, nouns: set[str]) -> str:
-    """Return what the operation is about: the last noun of its path; deposit and debit make transactions."""
-    last = re.findall(r"/(\w+)", operation.path)[-1]
-    return last if last in nouns else "transactions"
+    """Return what the operation is about: the last noun of its path, or a hold; all the rest makes transactions."""
+    last: str = re.findall(r"/(\w+)", operation.path)[-1]
+    if last in nouns:
+        return last
+    return "holds" if operation.tag == "holds" else "transactions"
 
 
-def _items(operation: Operation, endpoint: Json) -> Iterator[Json]:
-    """Yield a request for each documented status, the success first; one alone where nothing is documented."""
-    examples: list[Json] = endpoint.get("examples", [])
-    for status in sorted({each["status"] for each in examples} or {operation.status}):
-        shown = [each for each in examples if each["status"] == status]
-        yield _item(operation, status, shown)
+def _documented_items(operation: Operation, documented: list[Json], own: list[Json]) -> Iterator[Json]:
+    """Yield a request for each documented status, the success first; our own examples are saved with that."""
+    for status in sorted({each["status"] for each in documented}):
+        shown = [each for each in documented if each["status"] == status]
+        success = status == operation.status
+        if success:
+            checks = _checks(operation, status, _shape([each["response_body"] for each in shown]))
+        else:
+            checks = _checks(operation, status, answer=shown[0]["response_body"])
+        yield _item(operation, shown[0], checks, [*shown, *own] if success else shown)
 
 
-def _item(operation: Operation, status: int, examples: list[Json]) -> Json:
-    body = examples[0]["request_body"] if examples else None
+def _own_items(operation: Operation, own: list[Json]) -> Iterator[Json]:
+    """Yield a request that succeeds, after the one that it needs."""
+    if needed := _BEFORE.get(operation.name):
+        name, called, variable = needed
+        maker = next(each for each in OPERATIONS if each.name == name)
+        examples = documented_examples()[name]["examples"]
+        example = next(each for each in examples if each["status"] == maker.status)
+        checks = _checks(maker, maker.status, _keys(maker.answer) if maker.answer else None, variable=variable)
+        yield _item(maker, {**example, "name": called}, checks, [])
+    example = next(each for each in own if each["status"] == operation.status)
+    yield _item(
+        operation,
+        {**example, "name": operation.name},
+        _checks(operation, operation.status, _keys(operation.answer) if operation.answer else None),
+        own,
+    )
+
+
+def _item(operation: Operation, example: Json, checks: list[str], saved: list[Json]) -> Json:
+    """Return a request as in an example, with the ids of this run."""
+    body = example["request_body"]
     live = {key: _LIVE.get(key, value) for key, value in body.items()} if body else None
-    url = _url(operation, examples) if status == HTTPStatus.NOT_FOUND else _url(operation)
+    url = _url(operation, example) if example["status"] == HTTPStatus.NOT_FOUND else _url(operation)
     item: Json = {
-        "name": examples[0]["name"] if examples else operation.name,
-        "event": [_event("test", _checks(operation, status, examples))],
+        "name": example["name"],
+        "event": [_event("test", checks)],
         "request": {**_request(operation, url, live), "description": operation.handler.__doc__},
-        "response": [_saved(operation, url, each) for each in examples],
+        "response": [_saved(operation, url, each) for each in saved],
     }
-    if status == operation.status and body and "email" in body:
+    if example["status"] == operation.status and body and "email" in body:
         item["event"].insert(0, _event("prerequest", [_FRESH_EMAIL]))
     if body and operation.method == "GET":
         item["protocolProfileBehavior"] = {"disableBodyPruning": True}  # Else Postman sends a GET without its body.
     return item
 
 
-def _url(operation: Operation, unknown: list[Json] | None = None) -> Json:
-    """Return the address; `unknown` are examples whose answer names the id that is asked for in vain."""
+def _url(operation: Operation, unknown: Json | None = None) -> Json:
+    """Return the address; `unknown` is an example whose answer names the id that is asked for in vain."""
     path = operation.path.replace("{", "{{").replace("}", "}}")
-    for example in unknown or []:
-        path = re.sub(r"{{\w+}}", _UUID.findall(example["response_body"]["detail"])[0], path)
+    if unknown:
+        path = re.sub(r"{{\w+}}", _UUID.findall(unknown["response_body"]["detail"])[0], path)
     return {"raw": "{{base_url}}" + path, "host": ["{{base_url}}"], "path": path.split("/")[1:]}
 
 
@@ -121,14 +163,15 @@ def _request(operation: Operation, url: Json, body: Json | None) -> Json:
 
 
 def _saved(operation: Operation, url: Json, example: Json) -> Json:
-    """Return a documented example as Postman keeps one, word for word."""
+    """Return an example as Postman keeps one, word for word."""
+    kind = "application/problem+json" if "code" in example["response_body"] else "application/json"
     return {
         "name": example["name"],
         "originalRequest": _request(operation, url, example["request_body"]),
         "status": HTTPStatus(example["status"]).phrase,
         "code": example["status"],
         "_postman_previewlanguage": "json",
-        "header": [{"key": "Content-Type", "value": "application/json"}],
+        "header": [{"key": "Content-Type", "value": kind}],
         "cookie": [],
         "body": json.dumps(example["response_body"], indent=2, ensure_ascii=False),
     }
@@ -138,27 +181,33 @@ def _event(listen: str, lines: list[str]) -> Json:
     return {"listen": listen, "script": {"type": "text/javascript", "exec": lines}}
 
 
-def _checks(operation: Operation, status: int, examples: list[Json]) -> list[str]:
-    """Return the test of an answer; only one that passes is remembered."""
-    answers = [each["response_body"] for each in examples]
-    if status == operation.status:
-        schema = _shape(answers) if answers else _keys(operation.answer) if operation.answer else None
-        expected = f"pm.response.to.have.jsonSchema({_script(schema)});" if schema else ""
-    else:
-        expected = f"pm.expect(pm.response.json()).to.eql({_script(answers[0])});"
+def _checks(
+    operation: Operation, status: int, schema: Json | None = None, *, answer: Json | None = None, variable: str = ""
+) -> list[str]:
+    """Return the test of an answer, by its schema or word for word; what a request that passes makes is remembered."""
+    expected = (
+        f"pm.response.to.have.jsonSchema({_script(schema)});"
+        if schema
+        else f"pm.expect(pm.response.json()).to.eql({_script(answer or {})});"
+    )
     lines = [
         f'pm.test("answers {status}, as documented", () => {{',
         f"    pm.response.to.have.status({status});",
         *f"    {expected}".splitlines(),
     ]
     if status == operation.status and operation.method == "POST":
-        lines.append(f'    pm.collectionVariables.set("{_created(operation)}", pm.response.json().id);')
+        lines.append(f'    pm.collectionVariables.set("{variable or _created(operation)}", pm.response.json().id);')
     return [*lines, "});"]
 
 
 def _created(operation: Operation) -> str:
-    """Return the variable for what a POST creates: the id by which its own collection shows it, or a transaction's."""
-    found = (re.fullmatch(re.escape(operation.path) + r"/{(\w+)}", each.path) for each in OPERATIONS)
+    """Return the variable for what a POST creates: the id by which a collection shows it, or a transaction's."""
+    collections = operation.path, "/" + operation.path.rpartition("/")[2]
+    found = (
+        re.fullmatch(re.escape(collection) + r"/{(\w+)}", each.path)
+        for collection in collections
+        for each in OPERATIONS
+    )
     return next((match[1] for match in found if match), _TRANSACTION)
 
 
@@ -180,9 +229,11 @@ def _shape(values: list[Any]) -> Json:
 
 
 def _keys(answer: type[msgspec.Struct]) -> Json:
-    """Return the JSON Schema of a type of flat answers, closed to further keys."""
-    definition: Json = msgspec.json.schema(answer)["$defs"][answer.__name__]
-    return {**definition, "additionalProperties": False}
+    """Return the JSON Schema of a type of answers, it and those inside it closed to further keys."""
+    definitions = {
+        name: {**each, "additionalProperties": False} for name, each in msgspec.json.schema(answer)["$defs"].items()
+    }
+    return {**definitions.pop(answer.__name__), **({"$defs": definitions} if definitions else {})}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,8 @@ from monedero import __version__
 from monedero.api.errors import EVERYWHERE, ProblemDocument
 from monedero.api.http import Limits
 from monedero.api.routes import Operation
+from monedero.api.schemas import MovementBody
+from monedero.api.transaction_bodies import HoldBody, TransactionDetailBody
 from monedero.storage.store import NEWEST
 
 Json = dict[str, Any]
@@ -20,13 +23,15 @@ _REFERENCE = "#/components/schemas/{name}"
 _PROBLEM = {"$ref": _REFERENCE.format(name="ProblemDocument")}
 _REASONS = {
     404: "There is no such thing",
-    409: "The rules of the ledger refuse it; a denied debit is recorded all the same",
+    409: "The rules of the ledger refuse it; what was denied for want of money is recorded all the same",
     410: "The personal data is not kept here",
     412: "The log has not reached the position, or the wallet is not at the version, that the request asks for",
     413: "The body is too large",
     415: "The body is not JSON by its content-type",
     422: "The Idempotency-Key has been used for another request",
 }
+_SHORT = {MovementBody, HoldBody}
+"""Answers that are not the whole transaction, which a client may prefer."""
 _BEFORE_THE_APPLICATION = {408, 431}
 """Answered by the connection, which reads no headers and so knows no other form."""
 _MIN_POSITION = {
@@ -80,20 +85,25 @@ _RECORDED_HEADERS = {
 
 def documented_examples() -> dict[str, Json]:
     """Return the documented endpoints with their example requests and answers, by name."""
-    text = (files("monedero.api") / "examples.json").read_text(encoding="utf-8")
-    return {entry["endpoint"]: entry for entry in json.loads(text)}
+    return _examples("examples.json")
+
+
+def more_examples() -> dict[str, Json]:
+    """Return our own examples of endpoints, by name: what was not documented, with problems in full."""
+    return _examples("more_examples.json")
 
 
 def describe(operations: Iterable[Operation], limits: Limits) -> Json:
     """Return the OpenAPI document."""
     operations = tuple(operations)
-    types = {kind for each in operations for kind in (each.answer, each.body) if kind} | {ProblemDocument}
+    types = {kind for each in operations for kind in (*_answers(each), each.body) if kind} | {ProblemDocument}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
-    examples = documented_examples()
+    sources = documented_examples(), more_examples()
     paths: dict[str, Json] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, limits, examples.get(each.name, {}))
+        examples = [example for source in sources for example in source.get(each.name, {}).get("examples", [])]
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, limits, examples)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -113,8 +123,12 @@ def operation_id(operation: Operation) -> str:
     return re.sub(r"[^a-z]+", "_", operation.name.lower())
 
 
-def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
-    examples = documented.get("examples", [])
+def _examples(file: str) -> dict[str, Json]:
+    text = (files("monedero.api") / file).read_text(encoding="utf-8")
+    return {entry["endpoint"]: entry for entry in json.loads(text)}
+
+
+def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Json:
     described: Json = {
         "operationId": operation_id(operation),
         "summary": operation.name,
@@ -134,10 +148,11 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
     if operation.paged:
         described["parameters"] += _page_parameters(limits)
     if operation.body:
-        content: Json = {"schema": {"$ref": _REFERENCE.format(name=operation.body.__name__)}}
-        if documented.get("body"):
-            content["example"] = next(each["request_body"] for each in examples if each["status"] == operation.status)
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        content: Json = {"schema": _schema(operation.body)}
+        if sent := [each["request_body"] for each in examples if each["status"] == operation.status]:
+            content["example"] = sent[0]
+        required = any(field.required for field in msgspec.structs.fields(operation.body))
+        described["requestBody"] = {"required": required, "content": {"application/json": content}}
     return described
 
 
@@ -164,7 +179,7 @@ def _responses(operation: Operation, examples: list[Json]) -> Json:
     for status in sorted(problems):
         content: Json = {"application/json": {"schema": _PROBLEM, **_shown(examples, status)}}
         if status not in _BEFORE_THE_APPLICATION:
-            content["application/problem+json"] = {"schema": _PROBLEM}
+            content["application/problem+json"] = {"schema": _PROBLEM, **_shown(examples, status, in_full=True)}
         answers[str(status)] = {"description": problems[status], "content": content}
     if operation.denials:
         answers["409"]["headers"] = _RECORDED_HEADERS
@@ -176,14 +191,11 @@ def _responses(operation: Operation, examples: list[Json]) -> Json:
 def _success(operation: Operation, examples: list[Json]) -> Json:
     if operation.answer is None:
         return {"description": "Done"}
+    answer, *in_full = map(_schema, _answers(operation))
+    schema = {"anyOf": [answer, *in_full]} if in_full else answer
     success: Json = {
         "description": (operation.answer.__doc__ or "").splitlines()[0],
-        "content": {
-            "application/json": {
-                "schema": {"$ref": _REFERENCE.format(name=operation.answer.__name__)},
-                **_shown(examples, operation.status),
-            }
-        },
+        "content": {"application/json": {"schema": schema, **_shown(examples, operation.status)}},
     }
     if operation.method == "POST":
         success["headers"] = {**_RECORDED_HEADERS, **_WRITE_HEADERS}
@@ -195,6 +207,21 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
     return success
 
 
-def _shown(examples: list[Json], status: int) -> Json:
-    shown = {each["name"]: {"value": each["response_body"]} for each in examples if each["status"] == status}
-    return {"examples": shown} if shown else {}
+def _answers(operation: Operation) -> tuple[type[msgspec.Struct], ...]:
+    """Return the types of a success: its own, and the one that a client may prefer to it."""
+    preferred = (TransactionDetailBody,) if operation.method == "POST" and operation.answer in _SHORT else ()
+    return *((operation.answer,) if operation.answer else ()), *preferred
+
+
+def _schema(kind: type[msgspec.Struct]) -> Json:
+    return {"$ref": _REFERENCE.format(name=kind.__name__)}
+
+
+def _shown(examples: list[Json], status: int, *, in_full: bool = False) -> Json:
+    """Return the examples of a status; of a problem, in the short form or in full, as far as they are known so."""
+    shown = {each["name"]: each["response_body"] for each in examples if each["status"] == status}
+    if in_full:
+        shown = {name: body for name, body in shown.items() if "code" in body}
+    elif status >= HTTPStatus.BAD_REQUEST:
+        shown = {name: {"detail": body["detail"]} for name, body in shown.items()}
+    return {"examples": {name: {"value": body} for name, body in shown.items()}} if shown else {}
