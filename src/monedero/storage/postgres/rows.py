@@ -74,9 +74,9 @@ def to_debited(row: Row) -> Debited | None:
 
 def to_hold(row: Row) -> Hold:
     """Read a hold, in the order of LOAD_HOLDS. Raises ValueError: a row that belongs to no hold."""
-    number, payload, captured, status, position = row
+    number, payload, expires_at, captured, status, position = row
     hold = placed(Recorded(number, decode(payload)))
-    return msgspec.structs.replace(hold, captured=captured, status=status, position=position)
+    return msgspec.structs.replace(hold, expires_at=expires_at, captured=captured, status=status, position=position)
 
 
 def from_holds(holds: Iterable[Hold]) -> Row:

@@ -31,7 +31,7 @@ LOAD_DEBITED = """
     WHERE id = ANY (%s::uuid[])
 """
 LOAD_HOLDS = """
-    SELECT events.position, payload, captured, status, holds.position
+    SELECT events.position, payload, expires_at, captured, status, holds.position
     FROM events JOIN holds ON holds.number = events.position
     WHERE id = ANY (%s::uuid[])
 """
@@ -189,8 +189,8 @@ ALL_WALLETS = """
     ORDER BY number
 """
 ALL_HOLDS = """
-    SELECT events.position, payload, captured, status, holds.position
-    FROM holds JOIN events ON events.position = holds.number
+    SELECT number, payload, expires_at, captured, status, holds.position
+    FROM holds LEFT JOIN events ON events.position = number
     ORDER BY holds.number
 """
 ALL_REFUNDS = "SELECT number, refunded FROM refunds ORDER BY number"
