@@ -13,6 +13,8 @@ def place_hold(state: State, command: PlaceHold) -> HoldPlaced | HoldDenied | Re
     parties = customer_and_business(state, command)
     if isinstance(parties, Refusal):
         return parties
+    if command.expires_at <= command.at:
+        return HoldClosed("expired", command.expires_at)
     customer, business = parties
     head = command.id, command.at, command.amount
     if reason := denial(command.amount, customer, None):
