@@ -120,6 +120,10 @@ class State(msgspec.Struct):
         both: tuple[Hold | Debited, ...] = (*self.holds.values(), *self.debited.values())
         return {wallet for each in both for wallet in (each.payer, each.payee)}
 
+    def has_parties(self, record: Hold | Debited) -> bool:
+        """Tell whether both wallets of a hold or a debit are here."""
+        return record.payer in self.wallets and record.payee in self.wallets
+
     def copy(self) -> "State":
         """Return a state that may go its own way."""
         return State(
