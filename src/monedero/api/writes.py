@@ -77,7 +77,7 @@ class Write(msgspec.Struct, frozen=True):
 
 
 async def submit(services: Services, submission: Submission, location: str) -> Answers:
-    """Submit; whoever cannot be told the outcome looks at `location`. Raises Problem."""
+    """Submit; whoever has no key and cannot be told the outcome looks at `location`. Raises Problem."""
     try:
         return await services.engine.submit_all(submission)
     except KeyInUseError as error:
@@ -91,7 +91,7 @@ async def submit(services: Services, submission: Submission, location: str) -> A
         raise unavailable(error) from error
     except (CommitUnknownError, asyncio.CancelledError) as error:
         # Cancelled: the server stops and waits no longer, but what was queued is decided all the same.
-        raise outcome_unknown(location) from error
+        raise outcome_unknown(location, keyed=submission.claiming is not None) from error
 
 
 def denied(event: Denied | DebitDeniedV1, headers: Headers, *, recorded: bool = True) -> Problem:
