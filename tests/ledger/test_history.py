@@ -63,7 +63,7 @@ def refunded(
     amount: int, total: int, debit: TransactionId = DEBIT, back: WalletId = PAYER, off: int = 0
 ) -> RefundAccepted:
     """Return a refund that leaves the wallets as it should, or `off` by so much."""
-    to = payer(100 + amount, 25 if back == PAYER else 0, wallet=back)
+    to = payer(100 + amount, wallet=back) if back == PAYER else payer(amount, 0, wallet=back)
     return RefundAccepted(TransactionId("r"), 9, Units(amount), payee(50 - amount + off), to, debit, Units(total))
 
 
@@ -80,7 +80,7 @@ def taken(
     """Return a capture that leaves the wallets as it should, or with another sum held."""
     kept = (0 if final else 25 - amount) if held is None else held
     return CaptureAccepted(
-        TransactionId("t"), at, Units(amount), payer(100 - amount, kept), payee(50 + amount, wallet=wallet), hold,
+        TransactionId("t"), at, Units(amount), payer(100 - amount, kept), payee(amount + (50 if wallet == PAYEE else 0), wallet=wallet), hold,
         Units(total), final,
     )  # fmt: skip
 
@@ -215,6 +215,14 @@ def test_nothing_happens_to_a_hold_that_has_ended(event: Event, status: HoldStat
     """A log in which an ended hold moves money, or ends again, is not believed."""
     with pytest.raises(HistoryError, match=f"which was {status}"):
         evolve(before(status), Recorded(POSITION, event))
+
+
+def test_more_is_not_freed_than_is_held() -> None:
+    """What is held of a wallet never falls below nothing, whatever the event states."""
+    state = with_hold(given(100, 50))
+
+    with pytest.raises(HistoryError):
+        evolve(state, Recorded(POSITION, taken(10, 10, held=-10)))
 
 
 def test_a_debit_is_refunded_after_it_was_made() -> None:
