@@ -95,9 +95,9 @@ def capture(hold_id: str, units: int | None = None, at: int | None = None, *, fi
     return Capture(TransactionId(new_id()), at or now_microseconds(), HoldId(TransactionId(hold_id)), amount, final)
 
 
-def void(hold_id: str) -> VoidHold:
+def void(hold_id: str, at: int | None = None) -> VoidHold:
     """Return a command that gives a hold up."""
-    return VoidHold(TransactionId(new_id()), now_microseconds(), HoldId(TransactionId(hold_id)))
+    return VoidHold(TransactionId(new_id()), at or now_microseconds(), HoldId(TransactionId(hold_id)))
 
 
 def expiry(hold_id: str, at: int) -> ExpireHold:

@@ -13,6 +13,7 @@ from monedero.storage.sqlite.reader import LISTING_THREADS
 from monedero.storage.store import NEWEST
 from tests.support import accepted, deposit, opening, registration, run
 
+BLOBS = apsw.carray((b"",), flags=apsw.SQLITE_CARRAY_BLOB)
 PARAMETERS = {
     "WALLET_POSITIONS": (1, NEWEST, 100),
     "EVENTS_AT": (apsw.carray(array("q", (1, 2))),),
@@ -24,6 +25,14 @@ PARAMETERS = {
     "LOAD_OWNER": (b"",),
     "EMAIL_IS_TAKEN": ("customer", ""),
     "EVENT_IS_STORED": (b"",),
+    "LOAD_WALLETS": (BLOBS,),
+    "LOAD_HOLDS": (BLOBS,),
+    "LOAD_DEBITED": (BLOBS,),
+    "LOAD_CLAIMS": (BLOBS,),
+    "EVENTS_BY_ID": (BLOBS,),
+    "EVENTS_BY_POSITION": (apsw.carray(array("q", (1, 2))),),
+    "REFUNDED": (1,),
+    "EXPIRING": (64,),
 }
 
 
@@ -40,7 +49,8 @@ def test_no_query_reads_a_table_through(database: Path, name: str) -> None:
     """Every statement that a request runs searches by an index or a key; what is scanned is a page of results."""
     scanned = {step for step in plan(database, name) if step.startswith("SCAN")}
 
-    bounded = ("SCAN items", "SCAN carray", "SCAN (subquery")
+    # Of the holds, those that are open are read in the order of their times, from the first on.
+    bounded = ("SCAN items", "SCAN carray", "SCAN (subquery", "SCAN h USING COVERING INDEX holds_to_expire")
     assert not {step for step in scanned if not step.startswith(bounded)}
 
 
@@ -89,3 +99,23 @@ def test_a_customers_newest_page_takes_the_newest_of_each_wallet(database: Path)
 
     assert "SEARCH events USING COVERING INDEX events_by_payer (payer=? AND rowid<?)" in steps
     assert "SEARCH events USING COVERING INDEX events_by_payee (payee=? AND rowid<?)" in steps
+
+
+def test_what_expires_next_is_sorted_by_nobody(database: Path) -> None:
+    """The open holds come in order from their index, so that how many there are does not matter."""
+    steps = plan(database, "EXPIRING")
+
+    assert "SCAN h USING COVERING INDEX holds_to_expire" in steps
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+def test_old_claims_are_forgotten_from_the_oldest_on(database: Path) -> None:
+    """Of the claims only the few oldest are looked at, by their numbers."""
+    statement = "DELETE FROM claims WHERE number IN (SELECT number FROM claims ORDER BY number LIMIT ?) AND at < ?"
+    assert statement in " ".join(statements.BATCH_VIEW.replace("NEW.a", "?").replace("NEW.b", "?").split())
+    connection = apsw.Connection(str(database))
+    steps = [str(row[-1]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1, 1)).fetchall()]
+    connection.close()
+
+    assert "SEARCH claims USING INTEGER PRIMARY KEY (rowid=?)" in steps
+    assert not any("TEMP B-TREE" in step for step in steps)

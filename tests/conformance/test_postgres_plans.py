@@ -22,6 +22,15 @@ PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "LOAD_OWNERS": (IDS,),
     "TAKEN_EMAILS": (["customer"], ["a@x.org"]),
     "STORED_EVENTS": (IDS,),
+    "PARTIES": (IDS,),
+    "LOAD_DEBITED": (IDS,),
+    "LOAD_HOLDS": (IDS,),
+    "LOAD_CLAIMS": ("{}",),
+    "FORGET_CLAIMS": (2, 1),
+    "EVENTS_BY_ID": (IDS,),
+    "EVENTS_BY_POSITION": ("{1,2}",),
+    "REFUNDED": (1,),
+    "EXPIRING": (64,),
     "WALLET_BY_ID": (NOBODY,),
     "EVENT_BY_ID": (NOBODY,),
     "OWNER_BY_ID": (NOBODY, "customer"),
@@ -63,6 +72,28 @@ def plan(url: str, name: str) -> str:
 def test_no_statement_reads_a_table_through(filled: str, name: str) -> None:
     """Every statement that a request runs searches by an index, also where a table is small or was empty."""
     assert "Seq Scan" not in plan(filled, name)
+
+
+def test_forgetting_old_claims_reads_no_more_than_it_may_forget(filled: str) -> None:
+    """However many claims there are, two of the oldest are looked at, by the plan that the writer's session keeps."""
+    store = opened(filled)
+    assert isinstance(store, PostgresStore)
+    many = (
+        "INSERT INTO claims (key, fingerprint, at, answers) "
+        "SELECT decode(md5(one::text), 'hex'), '', one, '' FROM generate_series(1, 20000) AS one"
+    )
+    forget = statements.FORGET_CLAIMS.replace("%s", "$1", 1).replace("%s", "$2", 1)
+    with psycopg.connect(store._writer._address) as connection:  # noqa: SLF001 - rolled back at the end
+        connection.execute(many)
+        connection.execute("ANALYZE claims")
+        connection.execute(f"PREPARE forget AS {forget}".encode())
+        steps = connection.execute("EXPLAIN ANALYZE EXECUTE forget(2, 2)").fetchall()
+        (left,) = connection.execute("SELECT count(*) FROM claims").fetchone() or (0,)
+        connection.rollback()
+
+    removed = [int(step.rpartition(" ")[2]) for (step,) in steps if "Rows Removed by Filter" in step]
+    assert removed == [1]
+    assert left == 19_999
 
 
 def test_a_wallets_newest_page_reads_no_more_than_a_page(filled: str) -> None:

@@ -197,7 +197,7 @@ def _reply(plan: _Plan, result: Answers | _Result | None, asked: Conditions) -> 
         replayed = isinstance(result, Answers) and result.replayed
         outcome = (result.refusal or result.outcomes[0]) if isinstance(result, Answers) else result
         if outcome is None or isinstance(outcome, BaseException):
-            raise not_told(outcome or EngineStoppedError(), plan.location)
+            raise not_told(outcome or EngineStoppedError(), plan.location, keyed=plan.claiming is not None)
         return plan.write.reply(outcome, plan.body, asked, replayed=replayed)
     except Problem as problem:
         return problem

@@ -15,6 +15,7 @@ _QUOTED_KEY = re.compile(rb'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])+)"')
 _BARE_KEY = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 _ESCAPE = re.compile(rb"\\(.)")
 _TAG = re.compile(rb'\s*(W/)?"([^"]*)"\s*')
+_VERSION = re.compile(rb"0|[1-9][0-9]{0,18}")
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -95,7 +96,7 @@ def _versions(values: list[bytes] | None) -> tuple[int, ...] | None:
     tags = [_TAG.fullmatch(tag) for tag in value.split(b",")]
     if None in tags:
         raise Problem(400, 'If-Match must be * or a list of entity tags, such as "7"', "invalid_if_match")
-    return tuple(int(tag[2]) for tag in tags if tag and not tag[1] and tag[2].isdigit() and len(tag[2]) < 20)  # noqa: PLR2004 - 64 bits
+    return tuple(int(tag[2]) for tag in tags if tag and not tag[1] and _VERSION.fullmatch(tag[2]))
 
 
 def _preferences(values: list[bytes]) -> dict[str, str]:

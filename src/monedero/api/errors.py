@@ -181,8 +181,19 @@ def unavailable(error: QueueFullError | EngineStoppedError | NotStoredError | St
     return Problem(503, "The ledger cannot be written now; nothing was recorded", "not_stored", headers=(RETRY_AFTER,))
 
 
-def outcome_unknown(location: str) -> Problem:
-    """Return the answer when the disk failed around a commit: the client has to look before it tries again."""
+def outcome_unknown(location: str, *, keyed: bool) -> Problem:
+    """Return the answer when the disk failed around a commit: the client has to look before it tries again.
+
+    Not so under an idempotency key: then trying again is how to look, and a first request may be found elsewhere.
+    """
+    if keyed:
+        return Problem(
+            503,
+            "It is not known whether this was recorded: the same request with the same Idempotency-Key will tell once "
+            "the ledger is back",
+            "outcome_unknown",
+            headers=(RETRY_AFTER,),
+        )
     return Problem(
         503,
         f"It is not known whether this was recorded: GET {location} will tell once the ledger is back",

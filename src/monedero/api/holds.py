@@ -29,8 +29,9 @@ def make_hold(services: Services, ids: Sequence[str], body: NewHold) -> PlaceHol
     expires_at = now + services.hold_seconds * 1_000_000
     if body.expires_at is not None:
         expires_at = timestamp_in("expires_at", body.expires_at)
+        # That it lies in the future is for the ledger to say, which knows an earlier request of the same key.
         if expires_at > now + HOLD_LIMIT_DAYS * _DAY:
-            raise invalid_value("expires_at", f"must be at most {HOLD_LIMIT_DAYS} days away")
+            raise invalid_value("expires_at", f"must lie at most {HOLD_LIMIT_DAYS} days away")
     return PlaceHold(
         HoldId(TransactionId(services.new_id())),
         now,

@@ -83,15 +83,15 @@ class Write(msgspec.Struct, frozen=True):
 
 
 async def submit(services: Services, submission: Submission, location: str) -> Answers:
-    """Submit; whoever cannot be told the outcome looks at `location`. Raises Problem."""
+    """Submit; whoever has no key and cannot be told the outcome looks at `location`. Raises Problem."""
     try:
         return await services.engine.submit_all(submission)
     except (KeyInUseError, QueueFullError, EngineStoppedError, StoreError, asyncio.CancelledError) as error:
-        raise not_told(error, location) from error
+        raise not_told(error, location, keyed=submission.claiming is not None) from error
 
 
-def not_told(error: BaseException, location: str) -> Problem:
-    """Return the answer to a command of which no outcome is known; it would be at `location`."""
+def not_told(error: BaseException, location: str, *, keyed: bool) -> Problem:
+    """Return the answer to a command of which no outcome is known: it is at `location`, or told under its key."""
     match error:
         case KeyInUseError():
             return Problem(
@@ -104,7 +104,7 @@ def not_told(error: BaseException, location: str) -> Problem:
             return unavailable(error)
         case _:
             # Cancelled: the server stops and waits no longer, but what was queued is decided all the same.
-            return outcome_unknown(location)
+            return outcome_unknown(location, keyed=keyed)
 
 
 def denied(event: Denied | DebitDeniedV1, headers: Headers, *, recorded: bool = True) -> Problem:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
 from monedero.engine.work import Submission
 from monedero.ledger.commands import ExpireHold
+from monedero.ledger.events import Recorded
 from monedero.ledger.ids import TransactionId
 from monedero.storage.store import Store, StoreError
 
@@ -55,12 +56,15 @@ class Expirer:
         holds = await self._store.queries.expiring(LIMIT_HOLDS)
         now = self._now()
         due = [hold_id for hold_id, expires_at in holds if expires_at <= now]
+        ended = False
         if due:
             commands = tuple(ExpireHold(TransactionId(self._new_id()), now, hold_id) for hold_id in due)
-            await self._engine.submit_all(Submission(commands))
-        if len(due) == len(holds):
-            return self._interval_seconds if len(holds) < LIMIT_HOLDS else 0.0
-        return min(self._interval_seconds, (holds[len(due)][1] - now) / 1_000_000)
+            answers = await self._engine.submit_all(Submission(commands))
+            ended = any(isinstance(outcome, Recorded) for outcome in answers.outcomes)
+        if len(due) < len(holds):
+            return min(self._interval_seconds, (holds[len(due)][1] - now) / 1_000_000)
+        # Where none was left to end, others were faster and what was read is old: that is no reason to hurry.
+        return 0.0 if ended and len(holds) == LIMIT_HOLDS else self._interval_seconds
 
     async def _run(self) -> None:
         while True:

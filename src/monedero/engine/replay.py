@@ -112,7 +112,7 @@ class Replay:
         refunded = {fact.event.debit for fact in facts if isinstance(fact.event, RefundAccepted)}
         if wanted := refunded - self.state.debited.keys():
             near = {fact.event.id: debited(fact) for fact in (*self._last, *facts) if fact.event.id in wanted}
-            away = [each for each in wanted if each not in near]
+            away = [each for each in wanted if each not in near and canonical_id(each) == each]
             found = (*near.values(), *(self._recall(away) if away else ()))
             self.state.apply(tuple(debit for debit in found if debit is not None))
         yield from facts

@@ -31,6 +31,7 @@ from monedero.ledger.errors import (
     Refusal,
     SelfTransfer,
     UnknownOwner,
+    UnknownTransaction,
     UnknownWallet,
 )
 from monedero.ledger.events import (
@@ -146,7 +147,7 @@ def _deposit(state: State, command: Deposit) -> DepositAccepted | Refusal:
 def _refund(state: State, command: Refund) -> RefundAccepted | RefundDenied | Refusal:
     debit = state.debited.get(command.debit_id)
     if debit is None:
-        return NotRefundable(command.debit_id)
+        return (NotRefundable if command.debit_id in state.not_debited else UnknownTransaction)(command.debit_id)
     amount = debit.refundable if command.amount is None else command.amount
     if not 0 < amount <= debit.refundable:
         return RefundTooLarge(command.amount, debit.refundable)

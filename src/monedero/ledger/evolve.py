@@ -136,6 +136,8 @@ def _refunded(state: State, event: RefundAccepted, position: int) -> Debited:
 def _placed(state: State, event: HoldPlaced, recorded: Recorded) -> tuple[Wallet, Hold]:
     if event.payer.wallet == event.payee.wallet:
         raise HistoryError("a wallet holds money for itself")
+    if event.expires_at <= event.at:
+        raise HistoryError("places a hold whose time is over")
     _as_is(state, event.payee)
     payer = _moved(state, event.payer, 0, recorded, event.amount)
     return payer, placed(recorded)
@@ -164,8 +166,6 @@ def _released(state: State, event: HoldVoided | HoldExpired, recorded: Recorded)
     hold = _open_hold(state, event)
     if event.amount != hold.capturable:
         raise HistoryError(f"frees {event.amount} units of the hold {hold.id}, which held {hold.capturable}")
-    if isinstance(event, HoldExpired) and event.at < hold.expires_at:
-        raise HistoryError(f"ends the hold {hold.id} before its time")
     _as_is(state, event.payee)
     payer = _moved(state, event.payer, 0, recorded, -event.amount)
     status = "voided" if isinstance(event, HoldVoided) else "expired"
@@ -178,6 +178,9 @@ def _open_hold(state: State, event: CaptureAccepted | HoldVoided | HoldExpired) 
         raise HistoryError(f"concerns the hold {event.hold}, which is not between these wallets")
     if hold.status != "open":
         raise HistoryError(f"concerns the hold {hold.id}, which was {hold.status}")
+    if isinstance(event, HoldExpired) is (event.at < hold.expires_at):
+        when = "before" if isinstance(event, HoldExpired) else "after"
+        raise HistoryError(f"concerns the hold {hold.id} {when} the end of its time")
     return hold
 
 

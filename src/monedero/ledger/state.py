@@ -107,6 +107,8 @@ class State(msgspec.Struct):
     holds: dict[HoldId, Hold] = {}
     debited: dict[TransactionId, Debited] = {}
     claims: dict[bytes, Claim] = {}
+    not_debited: set[TransactionId] = set()
+    """Transactions that were looked for as debits, and are none."""
 
     def apply(self, changes: tuple[Record, ...]) -> None:
         """Put each record in the place of the one it follows."""
@@ -127,6 +129,10 @@ class State(msgspec.Struct):
         both: tuple[Hold | Debited, ...] = (*self.holds.values(), *self.debited.values())
         return {wallet for each in both for wallet in (each.payer, each.payee)}
 
+    def has_parties(self, record: Hold | Debited) -> bool:
+        """Tell whether both wallets of a hold or a debit are here."""
+        return record.payer in self.wallets and record.payee in self.wallets
+
     def copy(self) -> "State":
         """Return a state that may go its own way."""
         return State(
@@ -136,6 +142,7 @@ class State(msgspec.Struct):
             dict(self.holds),
             dict(self.debited),
             dict(self.claims),
+            set(self.not_debited),
         )
 
 

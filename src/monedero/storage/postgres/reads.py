@@ -7,7 +7,7 @@ from monedero.ledger.ids import OwnerId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Owner, State, Touched
 from monedero.storage.postgres import statements
-from monedero.storage.postgres.rows import Row, array, quoted, to_claim, to_debited, to_hold
+from monedero.storage.postgres.rows import Row, array, quoted, take_debited, to_claim, to_hold
 
 Take = Callable[[State, list[Row]], None]
 Read = tuple[Take, LiteralString, Row]
@@ -39,7 +39,8 @@ def _take_emails(state: State, rows: list[Row]) -> None:
 
 
 def _take_debited(state: State, rows: list[Row]) -> None:
-    state.apply(tuple(filter(None, map(to_debited, rows))))
+    for row in rows:
+        take_debited(state, row)
 
 
 def _take_holds(state: State, rows: list[Row]) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from monedero.ledger.claims import Claim, decode_answers, encode_answers
-from monedero.ledger.events import Recorded, decode
+from monedero.ledger.events import Movement, Recorded, decode
 from monedero.ledger.evolve import debited, placed
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
-from monedero.ledger.state import Debited, Hold, Wallet
+from monedero.ledger.state import Debited, Hold, State, Wallet
 from monedero.storage.store import Batch, EventRow, StoredOwner
 
 Row = tuple[Any, ...]
@@ -66,17 +66,21 @@ def to_recorded(row: Row) -> Recorded:
     return Recorded(row[0], decode(row[1]))
 
 
-def to_debited(row: Row) -> Debited | None:
-    """Read a debit, in the order of LOAD_DEBITED; None: the event is none."""
+def take_debited(state: State, row: Row) -> None:
+    """Put a row of LOAD_DEBITED where it belongs: a debit, another transaction, or no transaction at all."""
     position, payload, refunded = row
-    return debited(Recorded(position, decode(payload)), Units(refunded))
+    fact = Recorded(position, decode(payload))
+    if debit := debited(fact, Units(refunded)):
+        state.debited[debit.id] = debit
+    elif isinstance(fact.event, Movement):
+        state.not_debited.add(fact.event.id)
 
 
 def to_hold(row: Row) -> Hold:
     """Read a hold, in the order of LOAD_HOLDS. Raises ValueError: a row that belongs to no hold."""
-    number, payload, captured, status, position = row
+    number, payload, expires_at, captured, status, position = row
     hold = placed(Recorded(number, decode(payload)))
-    return msgspec.structs.replace(hold, captured=captured, status=status, position=position)
+    return msgspec.structs.replace(hold, expires_at=expires_at, captured=captured, status=status, position=position)
 
 
 def from_holds(holds: Iterable[Hold]) -> Row:

@@ -32,7 +32,7 @@ LOAD_DEBITED = """
     WHERE id = ANY (%s::uuid[])
 """
 LOAD_HOLDS = """
-    SELECT events.position, payload, captured, status, holds.position
+    SELECT events.position, payload, expires_at, captured, status, holds.position
     FROM events JOIN holds ON holds.number = events.position
     WHERE id = ANY (%s::uuid[])
 """
@@ -81,8 +81,9 @@ INSERT_CLAIMS = """
     INSERT INTO claims (key, fingerprint, at, answers)
     SELECT * FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[], %s::bytea[])
 """
+# An array, whose length the planner takes to be small: joined with the oldest, it would read all claims through.
 FORGET_CLAIMS = """
-    DELETE FROM claims WHERE number IN (SELECT number FROM claims ORDER BY number LIMIT %s) AND at < %s
+    DELETE FROM claims WHERE number = ANY (ARRAY(SELECT number FROM claims ORDER BY number LIMIT %s)) AND at < %s
 """
 STORED_EVENTS = "SELECT id::text FROM events WHERE id = ANY (%s::uuid[])"
 DROP_WALLETS = "DELETE FROM wallets"
@@ -194,8 +195,8 @@ ALL_WALLETS = """
     ORDER BY number
 """
 ALL_HOLDS = """
-    SELECT events.position, payload, captured, status, holds.position
-    FROM holds JOIN events ON events.position = holds.number
+    SELECT number, payload, expires_at, captured, status, holds.position
+    FROM holds LEFT JOIN events ON events.position = number
     ORDER BY holds.number
 """
 ALL_REFUNDS = "SELECT number, refunded FROM refunds ORDER BY number"

@@ -138,6 +138,9 @@ class WriteTransaction:
             state.wallets = {wallet.id: wallet for wallet in map(to_wallet, await locked.fetchall())}
         for result, take in reads:
             take(state, await result.fetchall())
+        # One that came into the log only after it had been asked for the parties: their wallets are not locked.
+        state.holds = {each.id: each for each in state.holds.values() if state.has_parties(each)}
+        state.debited = {each.id: each for each in state.debited.values() if state.has_parties(each)}
         return state
 
     async def _parties(self, ids: set[TransactionId]) -> set[WalletId]:

@@ -100,6 +100,8 @@ class Reader:
 
     async def events(self, positions: Sequence[int]) -> list[Recorded]:
         """See Queries.events."""
+        if not positions:
+            return []  # Nothing has no address, and the array of it may be taken for misaligned.
         return await self._list(lambda connection: _events_by_position(connection, positions))
 
     async def hold(self, hold_id: HoldId) -> Hold | None:

@@ -39,7 +39,7 @@ LOAD_DEBITED = """
     WHERE e.id IN carray(?)
 """
 LOAD_HOLDS = """
-    SELECT e.position, e.payload, h.captured, h.status, h.position
+    SELECT e.position, e.payload, h.expires_at, h.captured, h.status, h.position
     FROM events e JOIN holds h ON h.number = e.position
     WHERE e.id IN carray(?)
 """
@@ -146,8 +146,8 @@ ALL_WALLETS = """
     ORDER BY w.number
 """
 ALL_HOLDS = """
-    SELECT e.position, e.payload, h.captured, h.status, h.position
-    FROM holds h JOIN events e ON e.position = h.number
+    SELECT h.number, e.payload, h.expires_at, h.captured, h.status, h.position
+    FROM holds h LEFT JOIN events e ON e.position = h.number
     ORDER BY h.number
 """
 ALL_REFUNDS = "SELECT number, refunded FROM refunds ORDER BY number"

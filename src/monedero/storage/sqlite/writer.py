@@ -27,8 +27,8 @@ from monedero.storage.sqlite.rows import (
     from_owner,
     from_wallet,
     id_bytes,
+    take_debited,
     to_claim,
-    to_debited,
     to_hold,
     to_wallet,
 )
@@ -157,8 +157,8 @@ class Writer:
         if touched.holds:
             state.apply(tuple(map(to_hold, execute(statements.LOAD_HOLDS, (_blobs(touched.holds),)))))
         if touched.debited:
-            found = map(to_debited, execute(statements.LOAD_DEBITED, (_blobs(touched.debited),)))
-            state.apply(tuple(filter(None, found)))
+            for row in execute(statements.LOAD_DEBITED, (_blobs(touched.debited),)):
+                take_debited(state, row)
         if touched.claims:
             keys = apsw.carray(tuple(touched.claims), flags=apsw.SQLITE_CARRAY_BLOB)
             state.claims = {claim.key: claim for claim in map(to_claim, execute(statements.LOAD_CLAIMS, (keys,)))}
