@@ -15,6 +15,15 @@ from monedero.api.http import Limits
 from monedero.api.services import Services
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
+from monedero.observability import shared
+from monedero.observability.counting import EngineCounts, RequestCounts, StoreTimes
+from monedero.observability.hooks import Hooks
+from monedero.observability.metrics import Metrics
+from monedero.observability.middleware import Watched
+from monedero.observability.sampling import PostgresSample, ProcessSample, Sampler
+from monedero.observability.scrape import scrape
+from monedero.observability.shared import Place
+from monedero.observability.store import ObservedStore
 from monedero.settings import Settings, SettingsError
 from monedero.storage import postgres, sqlite
 from monedero.storage.postgres import PostgresStore
@@ -91,34 +100,70 @@ def _limits(settings: Settings) -> postgres.Limits:
     )
 
 
-def application(settings: Settings, store: Store, on_broken: Callable[[StoreError], None]) -> ASGIApplication:
+def observability(settings: Settings, store: Store, place: Place | None = None) -> Hooks:
+    """Return what watches the service over an open store, as it is configured; `place` is a worker's among several."""
+    if not settings.metrics:
+        return Hooks(store, Sampler([]), ignore, ignore)
+    if place:
+        shared.share(place)
+    metrics = Metrics()
+    metrics.queue_limit.set(settings.queue_limit_commands)
+    with store.snapshot() as snapshot:
+        metrics.log_size.set(snapshot.head().size)
+    sampler = Sampler([ProcessSample(metrics, "postgresql" if isinstance(store, PostgresStore) else "sqlite")])
+    if isinstance(store, PostgresStore):
+        sampler.add(PostgresSample(metrics, store.usage))
+    observed = ObservedStore(store, [StoreTimes(metrics)])
+    requests = RequestCounts(metrics)
+    return Hooks(
+        observed.as_store(),
+        sampler,
+        requests.refused,
+        metrics.http_connections.set,
+        [EngineCounts(metrics, lambda: observed.moved)],
+        [requests],
+        [scrape(shared.together(place.folder) if place else metrics.registry, sampler)],
+    )
+
+
+def application(
+    settings: Settings, store: Store, on_broken: Callable[[StoreError], None], hooks: Hooks | None = None
+) -> ASGIApplication:
     """Return the service over an open store; it starts the engine, and drains it and closes the store at the end.
 
-    `on_broken` hears that the disk has failed and writing has stopped.
+    `on_broken` hears that the disk has failed and writing has stopped; `hooks` is what watches the service.
     """
+    hooks = hooks or observability(settings, store)
     engine = Engine(
-        store,
+        hooks.store,
         batch_limit=settings.batch_limit_commands,
         queue_limit=settings.queue_limit_commands,
         on_broken=on_broken,
+        observers=hooks.observers,
     )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         engine.start()
+        hooks.sampler.start()
         try:
             yield
         finally:
             try:
                 await engine.drain()
             finally:
+                await hooks.sampler.stop()
                 await store.close()
 
-    services = Services(engine, store, Shown(), settings.currency, now_microseconds, new_id, os.urandom)
+    services = Services(engine, hooks.store, Shown(), settings.currency, now_microseconds, new_id, os.urandom)
     limits = Limits(
         settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
     )
-    return create_app(services, limits, settings.hosts, lifespan)
+    return Watched(create_app(services, limits, settings.hosts, lifespan, hooks.around), hooks.watchers)
+
+
+def ignore(_number: float) -> None:
+    """Tell nobody."""
 
 
 def now_microseconds() -> int:

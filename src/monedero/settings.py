@@ -95,6 +95,8 @@ class Settings(BaseSettings):
         Positive, Field(description="How many commands one transaction commits at most.")
     ] = 256
 
+    metrics: Annotated[bool, Field(description="Count and time what happens, and show it at `/metrics`.")] = True
+
     statement_timeout_seconds: Annotated[
         Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")
     ] = 10.0

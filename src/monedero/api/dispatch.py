@@ -16,6 +16,9 @@ from monedero.storage.store import StoreUnavailableError
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+ROUTE, PROBLEM = "monedero.route", "monedero.problem"
+"""Where in the scope of a request stand the path of its operation and the code of its problem, for who watches."""
+
 _PROBLEM_JSON = b"application/problem+json"
 _logger = logging.getLogger(__name__)
 
@@ -23,12 +26,13 @@ _logger = logging.getLogger(__name__)
 class _Node:
     """A step of the path: where literal segments lead, where any other segment leads, what ends here."""
 
-    __slots__ = ("handlers", "literals", "variable")
+    __slots__ = ("handlers", "literals", "path", "variable")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.variable: _Node | None = None
         self.handlers: dict[str, Handler] = {}
+        self.path = ""
 
 
 class Dispatcher:
@@ -59,6 +63,7 @@ class Dispatcher:
             self._check_host(scope)
             node, ids = self._match(scope["path"])
             if node is not None:
+                scope[ROUTE] = node.path
                 handler = _handler(node, scope["method"])
                 response = await handler(self._services, Request(scope, receive, ids, self._limits))
         except Problem as problem:
@@ -110,6 +115,7 @@ class Dispatcher:
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
     """Return a problem as an answer, in the form that the client accepts."""
+    scope[PROBLEM] = problem.code
     full = _PROBLEM_JSON in (header(scope, b"accept") or b"").lower()
     response = json_response(problem.status, document(problem, scope["path"], full=full), *problem.headers)
     if full:
@@ -141,4 +147,5 @@ def _tree(operations: Iterable[Operation]) -> _Node:
             else:
                 node = node.literals.setdefault(segment, _Node())
         node.handlers[operation.method] = operation.handler
+        node.path = operation.path
     return root

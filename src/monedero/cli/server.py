@@ -11,8 +11,9 @@ from collections.abc import Callable
 import click
 import uvicorn
 
-from monedero.api.protocol import ConnectionLimits, limited_protocol
-from monedero.bootstrap import application, open_store
+from monedero.api.protocol import ConnectionLimits, ignore_refusal, limited_protocol
+from monedero.bootstrap import application, observability, open_store
+from monedero.observability.shared import Place
 from monedero.settings import Settings
 from monedero.storage.store import StoreError
 
@@ -27,15 +28,19 @@ DRAIN_SECONDS = 1
 FAILED = 1
 
 
-def run_server(settings: Settings, listener: socket.socket, on_started: Callable[[], None]) -> int:
+def run_server(
+    settings: Settings, listener: socket.socket, on_started: Callable[[], None], place: Place | None = None
+) -> int:
     """Serve until a signal says stop; return the exit code: 1 says that the disk failed and writing had to stop.
 
+    `place` is that of a worker among several.
     Raises SettingsError, StoreUnavailableError.
     """
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # Lost connections are ours to tell of, in our words.
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     _allow_files(settings.connection_limit)
     store = open_store(settings)
+    hooks = observability(settings, store, place)
     broken: list[StoreError] = []
     server: Server
 
@@ -43,7 +48,8 @@ def run_server(settings: Settings, listener: socket.socket, on_started: Callable
         broken.append(error)
         server.should_exit = True
 
-    server = Server(settings, application(settings, store, on_broken), on_started)
+    server = Server(settings, application(settings, store, on_broken, hooks), on_started, hooks.on_refused)
+    hooks.sampler.add(lambda: hooks.on_connections(len(server.server_state.connections)))
     for stop in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these, then raises them again to whom they belonged: to us they say nothing more.
         signal.signal(stop, lambda *_: None)
@@ -56,7 +62,13 @@ def run_server(settings: Settings, listener: socket.socket, on_started: Callable
 class Server(uvicorn.Server):
     """uvicorn with our limits on a connection; it tells when it listens."""
 
-    def __init__(self, settings: Settings, app: object, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        app: object,
+        on_started: Callable[[], None],
+        on_refused: Callable[[int], None] = ignore_refusal,
+    ) -> None:
         limits = ConnectionLimits(
             settings.header_limit_bytes,
             settings.header_timeout_seconds,
@@ -67,7 +79,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
-                http=limited_protocol(limits),
+                http=limited_protocol(limits, on_refused),
                 ws="none",
                 loop="uvloop",
                 lifespan="on",

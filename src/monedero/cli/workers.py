@@ -16,12 +16,14 @@ from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from monedero.cli.common import one_sentence
 from monedero.cli.server import FAILED, run_server
+from monedero.observability.shared import Place, forget
 from monedero.settings import Settings
 
 RESTARTS_LIMIT = 10
@@ -36,19 +38,21 @@ _spawn = get_context("spawn")
 class Worker:
     """One process, and the line to it: it says once that it serves, and it stops when the line is cut."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, place: Place) -> None:
         self._settings = settings
         self._listener = listener
+        self._place = place
         self.serves = False
         self.process: SpawnProcess
         self.line: Connection[Any, Any]
         self.start()
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process, in the place of one that is dead or as the first."""
+        forget(self._place)
         self.serves = False
         self.line, theirs = _spawn.Pipe()
-        self.process = _spawn.Process(target=_work, args=(self._settings, self._listener, theirs))
+        self.process = _spawn.Process(target=_work, args=(self._settings, self._listener, theirs, self._place))
         self.process.start()
         theirs.close()
 
@@ -74,11 +78,12 @@ def supervise(settings: Settings, listeners: Sequence[socket.socket], on_started
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: None)
     signal.set_wakeup_fd(bell.fileno())
-    workers = [Worker(settings, listener) for listener in listeners]
-    code = _watch(workers, alarm, on_started)
-    for worker in workers:
-        worker.process.terminate()
-    codes = [worker.stop() for worker in workers]
+    with TemporaryDirectory(prefix="monedero-metrics-") as folder:
+        workers = [Worker(settings, listener, Place(number, folder)) for number, listener in enumerate(listeners, 1)]
+        code = _watch(workers, alarm, on_started)
+        for worker in workers:
+            worker.process.terminate()
+        codes = [worker.stop() for worker in workers]
     return code or (FAILED if any(codes) else 0)
 
 
@@ -118,10 +123,10 @@ def _watch(workers: Sequence[Worker], alarm: socket.socket, on_started: Callable
 
 
 @one_sentence()
-def _work(settings: Settings, listener: socket.socket, line: "Connection[Any, Any]") -> None:
+def _work(settings: Settings, listener: socket.socket, line: "Connection[Any, Any]", place: Place) -> None:
     """Be a worker."""
     threading.Thread(target=_stop_when_cut, args=(line,), daemon=True, name="monedero-supervisor").start()
-    sys.exit(run_server(settings, listener, lambda: line.send("serving")))
+    sys.exit(run_server(settings, listener, lambda: line.send("serving"), place))
 
 
 def _stop_when_cut(line: "Connection[Any, Any]") -> None:

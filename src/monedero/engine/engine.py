@@ -6,16 +6,19 @@ load. A client that goes away cancels nothing.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from monedero.engine.batch import Outcome, commit
+from monedero.engine.observer import BatchEnded, Observer
 from monedero.ledger.commands import Command
 from monedero.storage.store import CommitUnknownError, NotStoredError, Store, StoreBrokenError, StoreError
 
 _logger = logging.getLogger(__name__)
 
-_Waiting = tuple[Command, asyncio.Future[Outcome]]
+_Waiting = tuple[Command, asyncio.Future[Outcome], float]
+"""A command, who is answered, and since when it waits, on the clock of `time.perf_counter`."""
 
 
 class QueueFullError(Exception):
@@ -36,15 +39,17 @@ class Engine:
         batch_limit: int,
         queue_limit: int,
         on_broken: Callable[[StoreError], None],
+        observers: Sequence[Observer] = (),
     ) -> None:
         """`batch_limit` is the most commands a transaction decides, `queue_limit` the most that wait.
 
-        `on_broken` is called once, when the disk has failed and writing has stopped.
+        `on_broken` is called once, when the disk has failed and writing has stopped; `observers` hear of each batch.
         """
         self._store = store
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._on_broken = on_broken
+        self._observers = observers
         self._queue: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
         self._stopped = False
@@ -68,7 +73,7 @@ class Engine:
         if len(self._queue) >= self._queue_limit:
             raise QueueFullError
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._queue.append((command, future))
+        self._queue.append((command, future, time.perf_counter()))
         self._filled.set()
         return await future
 
@@ -88,19 +93,22 @@ class Engine:
                     await self._filled.wait()
                     continue
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_limit))]
-                _answer(batch, await self._answers([command for command, _ in batch]))
+                _answer(batch, await self._answers([command for command, _, _ in batch], batch[0][2]))
         finally:
             # Reached early only if the task is cancelled: whoever waits must hear of it.
             self._stopped = True
             _answer(batch, [CommitUnknownError("The engine was stopped in the middle of a commit")] * len(batch))
             _answer(self._queue, [EngineStoppedError()] * len(self._queue))
 
-    async def _answers(self, commands: Sequence[Command]) -> Sequence[Outcome | Exception]:
-        """Commit and return an answer for each; where one command upsets the batch, the others go without it."""
+    async def _answers(self, commands: Sequence[Command], since: float) -> Sequence[Outcome | Exception]:
+        """Commit and return an answer for each; where one command upsets the batch, the others go without it.
+
+        `since` is when the first of them was queued.
+        """
         if self._broken:
             return [EngineStoppedError()] * len(commands)
         try:
-            return await commit(self._store, commands)
+            return await self._commit(commands, since)
         except StoreBrokenError as error:
             self._stopped = self._broken = True
             self._loop.call_soon(self._on_broken, error)
@@ -112,11 +120,39 @@ class Engine:
             if len(commands) == 1:
                 return [error]
             _logger.exception("a batch of %d could not be committed; its commands are tried one by one", len(commands))
-            return [(await self._answers([command]))[0] for command in commands]
+            return [(await self._answers([command], since))[0] for command in commands]
+
+    async def _commit(self, commands: Sequence[Command], since: float) -> list[Outcome]:
+        if not self._observers:
+            return await commit(self._store, commands)
+        began = time.perf_counter()
+        try:
+            outcomes = await commit(self._store, commands)
+        except Exception as error:
+            self._tell(commands, [], error, since, began)
+            raise
+        self._tell(commands, outcomes, None, since, began)
+        return outcomes
+
+    def _tell(
+        self,
+        commands: Sequence[Command],
+        outcomes: Sequence[Outcome],
+        failure: Exception | None,
+        since: float,
+        began: float,
+    ) -> None:
+        ended = time.perf_counter()
+        batch = BatchEnded(commands, outcomes, failure, began - since, ended - began, len(self._queue))
+        for observer in self._observers:
+            try:
+                observer.batch_ended(batch)
+            except Exception:
+                _logger.exception("what watches the engine failed; the batch is not concerned")
 
 
 def _answer(waiting: Iterable[_Waiting], answers: Sequence[Outcome | Exception]) -> None:
-    for (_, future), answer in zip(waiting, answers, strict=True):
+    for (_, future, _), answer in zip(waiting, answers, strict=True):
         if future.done():
             continue  # Answered, or the client went away; what it asked for is decided all the same.
         if isinstance(answer, Exception):
