@@ -1,5 +1,6 @@
 """The only wiring: from settings to an application."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
 from monedero.observability import shared
 from monedero.observability.counting import EngineCounts, RequestCounts, StoreTimes
+from monedero.observability.health import Health
 from monedero.observability.hooks import Hooks
 from monedero.observability.metrics import Metrics
 from monedero.observability.middleware import Watched
@@ -103,7 +105,8 @@ def _limits(settings: Settings) -> postgres.Limits:
 def observability(settings: Settings, store: Store, place: Place | None = None) -> Hooks:
     """Return what watches the service over an open store, as it is configured; `place` is a worker's among several."""
     if not settings.metrics:
-        return Hooks(store, Sampler([]), ignore, ignore)
+        health = Health(store, settings.queue_limit_commands, ignore)
+        return Hooks(store, Sampler([]), health, ignore, ignore, around=health.routes)
     if place:
         shared.share(place)
     metrics = Metrics()
@@ -115,14 +118,16 @@ def observability(settings: Settings, store: Store, place: Place | None = None) 
         sampler.add(PostgresSample(metrics, store.usage))
     observed = ObservedStore(store, [StoreTimes(metrics)])
     requests = RequestCounts(metrics)
+    health = Health(store, settings.queue_limit_commands, metrics.ready.set)
     return Hooks(
         observed.as_store(),
         sampler,
+        health,
         requests.refused,
         metrics.http_connections.set,
         [EngineCounts(metrics, lambda: observed.moved)],
         [requests],
-        [scrape(shared.together(place.folder) if place else metrics.registry, sampler)],
+        [*health.routes, scrape(shared.together(place.folder) if place else metrics.registry, sampler)],
     )
 
 
@@ -145,12 +150,18 @@ def application(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         engine.start()
+        await hooks.health.start(engine)
         hooks.sampler.start()
         try:
             yield
         finally:
             try:
-                await engine.drain()
+                await hooks.health.close()
+                async with asyncio.timeout(settings.stop_seconds):
+                    await engine.drain()
+            except TimeoutError:
+                on_broken(StoreError(f"What was accepted could not be committed in {settings.stop_seconds:g} seconds"))
+                await engine.abandon()
             finally:
                 await hooks.sampler.stop()
                 await store.close()

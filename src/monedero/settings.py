@@ -84,6 +84,21 @@ class Settings(BaseSettings):
         Seconds, Field(description="How long a client may leave an answer unread, in seconds; over it: disconnected.")
     ] = 10.0
     keep_alive_seconds: Annotated[Positive, Field(description="How long an idle connection is kept, in seconds.")] = 5
+    unready_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="After SIGTERM, how long requests are still taken while `/health/ready` says no, in seconds: "
+            "the time that a balancer needs to turn away.",
+        ),
+    ] = 0.0
+    stop_seconds: Annotated[
+        Seconds,
+        Field(
+            description="When the service stops, how long it may take to commit what was accepted, in seconds; over "
+            "it: exit code 1."
+        ),
+    ] = 30.0
     page_default_items: Annotated[Positive, Field(description="Items on a page of a listing unless `limit` says.")] = (
         100
     )

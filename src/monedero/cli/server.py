@@ -6,13 +6,16 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
+from types import FrameType
 
 import click
 import uvicorn
 
 from monedero.api.protocol import ConnectionLimits, ignore_refusal, limited_protocol
 from monedero.bootstrap import application, observability, open_store
+from monedero.observability.hooks import Hooks
 from monedero.observability.shared import Place
 from monedero.settings import Settings
 from monedero.storage.store import StoreError
@@ -48,7 +51,7 @@ def run_server(
         broken.append(error)
         server.should_exit = True
 
-    server = Server(settings, application(settings, store, on_broken, hooks), on_started, hooks.on_refused)
+    server = Server(settings, application(settings, store, on_broken, hooks), on_started, hooks)
     hooks.sampler.add(lambda: hooks.on_connections(len(server.server_state.connections)))
     for stop in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these, then raises them again to whom they belonged: to us they say nothing more.
@@ -67,7 +70,7 @@ class Server(uvicorn.Server):
         settings: Settings,
         app: object,
         on_started: Callable[[], None],
-        on_refused: Callable[[int], None] = ignore_refusal,
+        hooks: Hooks | None = None,
     ) -> None:
         limits = ConnectionLimits(
             settings.header_limit_bytes,
@@ -79,7 +82,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
-                http=limited_protocol(limits, on_refused),
+                http=limited_protocol(limits, hooks.on_refused if hooks else ignore_refusal),
                 ws="none",
                 loop="uvloop",
                 lifespan="on",
@@ -92,6 +95,9 @@ class Server(uvicorn.Server):
             )
         )
         self._on_started = on_started
+        self._on_stopping = hooks.health.stop if hooks else lambda: None
+        self._unready_seconds = settings.unready_seconds
+        self._leaves_at = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, freeze what start-up made out of the collector's sight, and tell."""
@@ -100,6 +106,21 @@ class Server(uvicorn.Server):
         gc.freeze()
         if self.started:
             self._on_started()
+        if self.should_exit and self.started:
+            await self.main_loop()  # The signal came before it, and uvicorn would leave at once.
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say that no more requests should come, and leave in a while; at a second signal, now."""
+        if self.should_exit:
+            self._leaves_at = 0.0
+            return
+        self._on_stopping()
+        self._leaves_at = time.monotonic() + self._unready_seconds
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether it is time to leave."""
+        return await super().on_tick(counter) and time.monotonic() >= self._leaves_at
 
 
 def _allow_files(connections: int) -> None:

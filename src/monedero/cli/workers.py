@@ -29,8 +29,8 @@ from monedero.settings import Settings
 RESTARTS_LIMIT = 10
 RESTARTS_SECONDS = 60.0
 """After so many restarts within so many seconds the service gives up."""
-STOP_SECONDS = 60.0
-"""For a worker that finishes what it accepted; then it is killed."""
+STOP_SECONDS = 30.0
+"""For a worker, beyond what the settings give it to finish what it accepted; then it is killed."""
 
 _spawn = get_context("spawn")
 
@@ -63,7 +63,7 @@ class Worker:
 
     def stop(self) -> int:
         """Wait for the process, which was asked to stop, and return its exit code."""
-        self.process.join(STOP_SECONDS)
+        self.process.join(self._settings.unready_seconds + self._settings.stop_seconds + STOP_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from monedero.engine.batch import Outcome, commit
 from monedero.engine.observer import BatchEnded, Observer
@@ -77,12 +78,35 @@ class Engine:
         self._filled.set()
         return await future
 
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for a batch."""
+        return len(self._queue)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more commands are taken."""
+        return self._stopped
+
+    @property
+    def running(self) -> bool:
+        """Whether what was taken is being committed."""
+        return self._task is not None and not self._task.done()
+
     async def drain(self) -> None:
         """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""
         self._stopped = True
         self._filled.set()
         if self._task is not None:
             await asyncio.shield(self._task)
+
+    async def abandon(self) -> None:
+        """Stop at once. Those who still wait hear that nothing was recorded, or that nobody knows."""
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []

@@ -6,6 +6,7 @@ import msgspec
 from starlette.routing import BaseRoute
 
 from monedero.engine.observer import Observer
+from monedero.observability.health import Health
 from monedero.observability.middleware import Watcher
 from monedero.observability.sampling import Sampler
 from monedero.storage.store import Store
@@ -20,6 +21,7 @@ class Hooks(msgspec.Struct, frozen=True):
 
     store: Store
     sampler: Sampler
+    health: Health
     on_refused: Callable[[int], None]
     on_connections: Callable[[float], None]
     observers: Sequence[Observer] = ()

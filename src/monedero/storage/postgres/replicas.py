@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from monedero.storage.postgres.migrate import require_ready
 from monedero.storage.postgres.pool import Pool, Query
 from monedero.storage.postgres.reader import Reader
 from monedero.storage.store import StoreUnavailableError
@@ -63,6 +64,10 @@ class Router:
         """See Ask. Whichever replica is fresh enough answers, else the primary."""
         replica = self._choose()
         return await (self._primary.ask(query) if replica is None else self._ask(replica, query))
+
+    async def ping(self) -> None:
+        """See Store.ping."""
+        await self._primary.ask(require_ready)
 
     async def reader_at(self, position: int) -> Reader | None:
         """See Store.queries_at."""

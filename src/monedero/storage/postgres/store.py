@@ -83,6 +83,10 @@ class PostgresStore:
         """See Store.queries_at."""
         return await self._router.reader_at(position)
 
+    async def ping(self) -> None:
+        """See Store.ping. It is the primary that is asked."""
+        await self._router.ping()
+
     def transaction(self) -> AbstractAsyncContextManager[WriteTransaction]:
         """See Store.transaction."""
         return self._writer.transaction()
