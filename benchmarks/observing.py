@@ -29,6 +29,7 @@ WAYS: dict[str, dict[str, str]] = {
     "nothing": {"MONEDERO_METRICS": "false"},
     "metrics": {"MONEDERO_METRICS": "true"},
     "metrics, one of several workers": {"MONEDERO_METRICS": "true", "WORKER": "1"},
+    "metrics, access log": {"MONEDERO_METRICS": "true", "MONEDERO_ACCESS_LOG": os.devnull},
 }
 
 

@@ -16,10 +16,13 @@ from monedero.api.http import Limits
 from monedero.api.services import Services
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
-from monedero.observability import shared
+from monedero.observability import logs, shared
+from monedero.observability.access import AccessLog
+from monedero.observability.audit_log import AuditLog
 from monedero.observability.counting import EngineCounts, RequestCounts, StoreTimes
 from monedero.observability.health import Health
 from monedero.observability.hooks import Hooks
+from monedero.observability.lines import BufferedLines, Lines
 from monedero.observability.metrics import Metrics
 from monedero.observability.middleware import Watched
 from monedero.observability.sampling import PostgresSample, ProcessSample, Sampler
@@ -102,33 +105,50 @@ def _limits(settings: Settings) -> postgres.Limits:
     )
 
 
+def configure_logs(settings: Settings) -> None:
+    """Have what this process logs written as it is configured."""
+    logs.configure(settings.log_format, settings.log_level)
+
+
+def audit_log(settings: Settings) -> AuditLog:
+    """Return where it is noted who did what."""
+    return AuditLog(settings.audit_log)
+
+
 def observability(settings: Settings, store: Store, place: Place | None = None) -> Hooks:
     """Return what watches the service over an open store, as it is configured; `place` is a worker's among several."""
-    if not settings.metrics:
-        health = Health(store, settings.queue_limit_commands, ignore)
-        return Hooks(store, Sampler([]), health, ignore, ignore, around=health.routes)
+    hooks = Hooks(store, Sampler(), Health(store, settings.queue_limit_commands))
+    hooks.around += hooks.health.routes
+    if settings.metrics:
+        _count(settings, store, hooks, place)
+    if settings.access_log:
+        lines = BufferedLines(Lines(settings.access_log).append)
+        hooks.watchers.append(AccessLog(lines))
+        hooks.sampler.add(lines.flush)
+    if settings.audit_log:
+        hooks.observers.append(audit_log(settings))
+    return hooks
+
+
+def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) -> None:
     if place:
         shared.share(place)
     metrics = Metrics()
     metrics.queue_limit.set(settings.queue_limit_commands)
     with store.snapshot() as snapshot:
         metrics.log_size.set(snapshot.head().size)
-    sampler = Sampler([ProcessSample(metrics, "postgresql" if isinstance(store, PostgresStore) else "sqlite")])
+    hooks.sampler.add(ProcessSample(metrics, "postgresql" if isinstance(store, PostgresStore) else "sqlite"))
+    hooks.sampler.add(lambda: metrics.ready.set(hooks.health.ready))
+    hooks.sampler.add(lambda: metrics.http_connections.set(hooks.connections()))
     if isinstance(store, PostgresStore):
-        sampler.add(PostgresSample(metrics, store.usage))
+        hooks.sampler.add(PostgresSample(metrics, store.usage))
     observed = ObservedStore(store, [StoreTimes(metrics)])
     requests = RequestCounts(metrics)
-    health = Health(store, settings.queue_limit_commands, metrics.ready.set)
-    return Hooks(
-        observed.as_store(),
-        sampler,
-        health,
-        requests.refused,
-        metrics.http_connections.set,
-        [EngineCounts(metrics, lambda: observed.moved)],
-        [requests],
-        [*health.routes, scrape(shared.together(place.folder) if place else metrics.registry, sampler)],
-    )
+    hooks.store = observed.as_store()
+    hooks.observers.append(EngineCounts(metrics, lambda: observed.moved))
+    hooks.watchers.append(requests)
+    hooks.on_refused = requests.refused
+    hooks.around.append(scrape(shared.together(place.folder) if place else metrics.registry, hooks.sampler))
 
 
 def application(
@@ -171,10 +191,6 @@ def application(
         settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
     )
     return Watched(create_app(services, limits, settings.hosts, lifespan, hooks.around), hooks.watchers)
-
-
-def ignore(_number: float) -> None:
-    """Tell nobody."""
 
 
 def now_microseconds() -> int:

@@ -5,7 +5,7 @@ table of them, and a test keeps it complete.
 """
 
 import os
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PREFIX = "MONEDERO_"
+SECRET = ("url", "dsn", "password", "secret", "token", "key")
+"""A setting with one of these in its name may hold a secret."""
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -112,6 +114,26 @@ class Settings(BaseSettings):
 
     metrics: Annotated[bool, Field(description="Count and time what happens, and show it at `/metrics`.")] = True
 
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Field(
+            description="How log lines look, on standard error: `json`, `console`, or `auto`: a terminal's `console`."
+        ),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="From which level on something is logged.")
+    ] = "info"
+    access_log: Annotated[
+        str, Field(description="Where each request leaves a line: a file, or `-` for standard output. Empty: nowhere.")
+    ] = ""
+    audit_log: Annotated[
+        str,
+        Field(
+            description="Where denials, operators' commands and the settings at start leave a line: a file, or `-` for "
+            "standard output. Empty: nowhere."
+        ),
+    ] = ""
+
     statement_timeout_seconds: Annotated[
         Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")
     ] = 10.0
@@ -165,6 +187,13 @@ class Settings(BaseSettings):
         if named := tuple(name.strip() for name in self.allowed_hosts.split(",") if name.strip()):
             return named
         return ("*",) if self.insecure_allow_open and self.host not in LOOPBACK else (*LOOPBACK_HOSTS, self.host)
+
+    def shown(self) -> dict[str, str]:
+        """Return every setting as it may be shown: what may hold a secret is only said to be set."""
+        return {
+            name: "(set)" if value and any(part in name for part in SECRET) else str(value)
+            for name, value in self.model_dump().items()
+        }
 
 
 def load_settings(**given: object) -> Settings:

@@ -179,7 +179,7 @@ def test_an_engine_that_has_ended(store: Store) -> None:
 
     async def probes() -> list[int]:
         engine = Engine(store, batch_limit=1, queue_limit=1, on_broken=print)
-        health = Health(store, 1, lambda _: None)
+        health = Health(store, 1)
         transport = httpx.ASGITransport(Starlette(routes=health.routes))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             found = [(await client.get("/health/startup")).status_code]

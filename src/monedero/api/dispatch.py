@@ -69,14 +69,14 @@ class Dispatcher:
         except Problem as problem:
             response = problem_response(problem, scope)
         except StoreUnavailableError as error:
-            _logger.warning("%s %r cannot be answered: %s", scope["method"], scope["path"], error)
+            _logger.warning("%s %s cannot be answered: %s", scope["method"], scope.get(ROUTE, ""), error)
             response = problem_response(unavailable(error), scope)
         except ClientGoneError:
             return
         except asyncio.CancelledError:
             response = problem_response(unavailable(EngineStoppedError()), scope)
         except Exception:
-            _logger.exception("%s %r failed", scope["method"], scope["path"])
+            _logger.exception("%s %s failed", scope["method"], scope.get(ROUTE, ""))
             response = problem_response(INTERNAL, scope)
         if response is None:
             await self._fallback(scope, receive, send)

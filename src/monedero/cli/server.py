@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-import click
 import uvicorn
 
 from monedero.api.protocol import ConnectionLimits, ignore_refusal, limited_protocol
-from monedero.bootstrap import application, observability, open_store
+from monedero.bootstrap import application, audit_log, configure_logs, ledger_name, observability, open_store
 from monedero.observability.hooks import Hooks
 from monedero.observability.shared import Place
 from monedero.settings import Settings
@@ -30,6 +29,8 @@ DRAIN_SECONDS = 1
 """For requests that are being answered when the service stops; what was queued is committed all the same."""
 FAILED = 1
 
+_logger = logging.getLogger(__name__)
+
 
 def run_server(
     settings: Settings, listener: socket.socket, on_started: Callable[[], None], place: Place | None = None
@@ -39,11 +40,13 @@ def run_server(
     `place` is that of a worker among several.
     Raises SettingsError, StoreUnavailableError.
     """
+    configure_logs(settings)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # Lost connections are ours to tell of, in our words.
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     _allow_files(settings.connection_limit)
     store = open_store(settings)
     hooks = observability(settings, store, place)
+    audit_log(settings).note("monedero serve", "unknown", ledger=ledger_name(settings), settings=settings.shown())
     broken: list[StoreError] = []
     server: Server
 
@@ -52,13 +55,14 @@ def run_server(
         server.should_exit = True
 
     server = Server(settings, application(settings, store, on_broken, hooks), on_started, hooks)
-    hooks.sampler.add(lambda: hooks.on_connections(len(server.server_state.connections)))
+    hooks.connections = lambda: len(server.server_state.connections)
     for stop in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these, then raises them again to whom they belonged: to us they say nothing more.
         signal.signal(stop, lambda *_: None)
     server.run(sockets=[listener])
+    _logger.info("stopped")
     if broken:
-        click.echo(f"monedero: {broken[0]}; writing stopped, start again once the disk is well", err=True)
+        _logger.critical("%s; writing stopped, start again once the disk is well", broken[0])
     return FAILED if broken or not server.started else 0
 
 
@@ -87,7 +91,7 @@ class Server(uvicorn.Server):
                 loop="uvloop",
                 lifespan="on",
                 access_log=False,
-                log_level="warning",
+                log_config=None,
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_seconds,
@@ -105,6 +109,7 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         if self.started:
+            _logger.info("serving")
             self._on_started()
         if self.should_exit and self.started:
             await self.main_loop()  # The signal came before it, and uvicorn would leave at once.
@@ -114,6 +119,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self._leaves_at = 0.0
             return
+        _logger.info("stopping")
         self._on_stopping()
         self._leaves_at = time.monotonic() + self._unready_seconds
         super().handle_exit(sig, frame)

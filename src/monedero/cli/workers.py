@@ -4,6 +4,7 @@ Each worker is a new interpreter, never a fork, with a listening socket of its o
 kernel spreads the connections. The sockets stay the supervisor's: while a dead worker is replaced, its clients wait.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -19,8 +20,7 @@ from multiprocessing.context import SpawnProcess
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import click
-
+from monedero.bootstrap import configure_logs
 from monedero.cli.common import one_sentence
 from monedero.cli.server import FAILED, run_server
 from monedero.observability.shared import Place, forget
@@ -32,6 +32,7 @@ RESTARTS_SECONDS = 60.0
 STOP_SECONDS = 30.0
 """For a worker, beyond what the settings give it to finish what it accepted; then it is killed."""
 
+_logger = logging.getLogger(__name__)
 _spawn = get_context("spawn")
 
 
@@ -73,6 +74,7 @@ class Worker:
 
 def supervise(settings: Settings, listeners: Sequence[socket.socket], on_started: Callable[[], None]) -> int:
     """Serve with a worker for each listener until a signal says stop; return the exit code."""
+    configure_logs(settings)
     alarm, bell = socket.socketpair()
     os.set_blocking(bell.fileno(), False)
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -111,10 +113,10 @@ def _watch(workers: Sequence[Worker], alarm: socket.socket, on_started: Callable
             if not announced:
                 return code or FAILED  # It has said why it cannot start.
             if len(restarts) == RESTARTS_LIMIT and time.monotonic() - restarts[0] < RESTARTS_SECONDS:
-                click.echo("monedero: the workers end again and again; the service gives up", err=True)
+                _logger.critical("the workers end again and again; the service gives up")
                 return FAILED
             restarts.append(time.monotonic())
-            click.echo(f"monedero: a worker ended with {code}; another takes its place", err=True)
+            _logger.error("a worker ended with %s; another takes its place", code)
             worker.line.close()
             worker.start()
         if not announced and all(worker.serves for worker in workers):

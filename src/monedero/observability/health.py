@@ -23,6 +23,8 @@ INTERVAL_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 """For an answer of the store; one that takes longer is as good as none."""
 
+UNASKED = "it has not been asked yet"
+
 _HEADERS = {"content-type": "application/health+json", "cache-control": "no-store"}
 _logger = logging.getLogger(__name__)
 
@@ -46,14 +48,12 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
 class Health:
     """What is known of the health of this process, once it is `attached` to its engine."""
 
-    def __init__(self, store: Store, queue_limit: int, on_ready: Callable[[float], None]) -> None:
-        """`on_ready` hears about once a second whether requests should come: 1, or 0."""
+    def __init__(self, store: Store, queue_limit: int) -> None:
         self._store = store
         self._queue_limit = queue_limit
-        self._on_ready = on_ready
         self._engine: Engine | None = None
         self._stopping = False
-        self._store_fails = "it has not been asked yet"
+        self._store_fails = UNASKED
         self._asked_at = _now()
         self._task: asyncio.Task[None] | None = None
         self._ping: asyncio.Task[None] | None = None
@@ -135,9 +135,10 @@ class Health:
         else:
             self._store_fails = f"the store has not answered within {PATIENCE_SECONDS:g} seconds"
         self._asked_at = _now()
-        self._on_ready(self.ready)
         if self._store_fails and not before:
-            _logger.warning("no longer ready: %s", self._store_fails)
+            _logger.warning("the store does not answer: %s", self._store_fails)
+        if before not in {"", UNASKED} and not self._store_fails:
+            _logger.info("the store answers")
 
 
 READY = ("service:started", "service:accepting", "queue:room", "store:reachable")

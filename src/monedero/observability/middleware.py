@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from monedero.api.dispatch import PROBLEM, ROUTE, ASGIApplication
+from monedero.api.errors import Headers
 from monedero.api.http import Message, Receive, Scope, Send
 from monedero.observability import request_ids
 
@@ -16,9 +17,10 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """A request and what it was answered. No member but `request_id` has more values than the code knows.
+    """A request and what it was answered. No member but the last two has more values than the code knows.
 
-    `status` is 499 when the client went away and nothing was answered; `problem` is the code of one, or None.
+    `status` is 499 when the client went away and nothing was answered; `problem` is the code of one, or None;
+    `headers` are those of the answer.
     """
 
     route: str
@@ -27,6 +29,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     seconds: float
     problem: str | None
     request_id: str
+    headers: Headers
 
 
 Watcher = Callable[[Answered], None]
@@ -49,20 +52,21 @@ class Watched:
         text = request_id.decode()
         request_ids.current.set(text)
         status = CLIENT_GONE
+        headers: Headers = []
 
         def answer(message: Message) -> Awaitable[None]:
-            nonlocal status
+            nonlocal status, headers
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"].append((request_ids.HEADER, request_id))
+                status, headers = message["status"], message["headers"]
+                headers.append((request_ids.HEADER, request_id))
             return send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._tell(scope, status, time.perf_counter() - began, text)
+            self._tell(scope, status, time.perf_counter() - began, text, headers)
 
-    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str, headers: Headers) -> None:
         if not self._watchers:
             return
         method, route = scope["method"], scope.get(ROUTE)
@@ -73,6 +77,7 @@ class Watched:
             seconds,
             scope.get(PROBLEM),
             request_id,
+            headers,
         )
         for watcher in self._watchers:
             watcher(answered)

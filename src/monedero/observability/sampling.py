@@ -1,9 +1,10 @@
 """What has to be looked at, since nothing tells of it: every second, and before each scrape of this process."""
 
 import asyncio
+import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,14 +16,16 @@ INTERVAL_SECONDS = 1.0
 _STATM = Path("/proc/self/statm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
+_logger = logging.getLogger(__name__)
+
 Sample = Callable[[], None]
 
 
 class Sampler:
     """Takes samples for as long as the service runs."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = list(samples)
+    def __init__(self) -> None:
+        self._samples: list[Sample] = []
         self._task: asyncio.Task[None] | None = None
 
     def add(self, sample: Sample) -> None:
@@ -32,18 +35,22 @@ class Sampler:
     def take(self) -> None:
         """Take every sample now."""
         for sample in self._samples:
-            sample()
+            try:
+                sample()
+            except Exception:
+                _logger.exception("a sample could not be taken; the others are")
 
     def start(self) -> None:
         """Start, on the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="monedero-samples")
 
     async def stop(self) -> None:
-        """Take no more."""
+        """Take the last ones."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+            self.take()
 
     async def _run(self) -> None:
         while True:
