@@ -43,7 +43,7 @@ collection: .venv/test.stamp ## write docs/monedero.postman_collection.json anew
 lock: ## resolve both lock files anew (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --output-file requirements/run.lock
-	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --group build --group test --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --constraint requirements/run.lock --output-file requirements/test.lock
 
 clean: ## remove what the targets made, but no data

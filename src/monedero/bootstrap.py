@@ -1,5 +1,6 @@
 """The only wiring: from settings to an application."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,19 @@ from monedero.api.services import Services
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
 from monedero.engine.expirer import Expirer
+from monedero.observability import logs, shared
+from monedero.observability.access import AccessLog
+from monedero.observability.audit_log import AuditLog
+from monedero.observability.counting import EngineCounts, RequestCounts, StoreTimes
+from monedero.observability.health import Health
+from monedero.observability.hooks import Hooks
+from monedero.observability.lines import BufferedLines, Lines
+from monedero.observability.metrics import Metrics
+from monedero.observability.middleware import Watched
+from monedero.observability.sampling import PostgresSample, ProcessSample, Sampler
+from monedero.observability.scrape import scrape
+from monedero.observability.shared import Place
+from monedero.observability.store import ObservedStore
 from monedero.settings import Settings, SettingsError
 from monedero.storage import postgres, sqlite
 from monedero.storage.postgres import PostgresStore
@@ -92,17 +106,67 @@ def _limits(settings: Settings) -> postgres.Limits:
     )
 
 
-def application(settings: Settings, store: Store, on_broken: Callable[[StoreError], None]) -> ASGIApplication:
+def configure_logs(settings: Settings) -> None:
+    """Have what this process logs written as it is configured."""
+    logs.configure(settings.log_format, settings.log_level)
+
+
+def audit_log(settings: Settings) -> AuditLog:
+    """Return where it is noted who did what."""
+    return AuditLog(settings.audit_log)
+
+
+def observability(settings: Settings, store: Store, place: Place | None = None) -> Hooks:
+    """Return what watches the service over an open store, as it is configured; `place` is a worker's among several."""
+    hooks = Hooks(store, Sampler(), Health(store, settings.queue_limit_commands))
+    hooks.around += hooks.health.routes
+    if settings.metrics:
+        _count(settings, store, hooks, place)
+    if settings.access_log:
+        lines = BufferedLines(Lines(settings.access_log).append)
+        hooks.watchers.append(AccessLog(lines))
+        hooks.sampler.add(lines.flush)
+    if settings.audit_log:
+        hooks.observers.append(audit_log(settings))
+    return hooks
+
+
+def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) -> None:
+    if place:
+        shared.share(place)
+    metrics = Metrics()
+    metrics.queue_limit.set(settings.queue_limit_commands)
+    with store.snapshot() as snapshot:
+        metrics.log_size.set(snapshot.head().size)
+    hooks.sampler.add(ProcessSample(metrics, "postgresql" if isinstance(store, PostgresStore) else "sqlite"))
+    hooks.sampler.add(lambda: metrics.ready.set(hooks.health.ready))
+    hooks.sampler.add(lambda: metrics.http_connections.set(hooks.connections()))
+    if isinstance(store, PostgresStore):
+        hooks.sampler.add(PostgresSample(metrics, store.usage))
+    observed = ObservedStore(store, [StoreTimes(metrics)])
+    requests = RequestCounts(metrics)
+    hooks.store = observed.as_store()
+    hooks.observers.append(EngineCounts(metrics, lambda: observed.moved))
+    hooks.watchers.append(requests)
+    hooks.on_refused = requests.refused
+    hooks.around.append(scrape(shared.together(place.folder) if place else metrics.registry, hooks.sampler))
+
+
+def application(
+    settings: Settings, store: Store, on_broken: Callable[[StoreError], None], hooks: Hooks | None = None
+) -> ASGIApplication:
     """Return the service over an open store; it starts the engine, and drains it and closes the store at the end.
 
-    `on_broken` hears that the disk has failed and writing has stopped.
+    `on_broken` hears that the disk has failed and writing has stopped; `hooks` is what watches the service.
     """
+    hooks = hooks or observability(settings, store)
     engine = Engine(
-        store,
+        hooks.store,
         batch_limit=settings.batch_limit_commands,
         queue_limit=settings.queue_limit_commands,
         on_broken=on_broken,
         claims_kept_seconds=settings.idempotency_hours * 60 * 60,
+        observers=hooks.observers,
     )
 
     expirer = Expirer(engine, store, now_microseconds, new_id)
@@ -111,17 +175,27 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         engine.start()
         expirer.start()
+        await hooks.health.start(engine)
+        hooks.sampler.start()
         try:
             yield
         finally:
             try:
+                await hooks.health.close()
                 await expirer.stop()
-                await engine.drain()
+                async with asyncio.timeout(settings.stop_seconds):
+                    await engine.drain()
+            except TimeoutError:
+                on_broken(StoreError(f"What was accepted could not be committed in {settings.stop_seconds:g} seconds"))
+                await engine.abandon()
             finally:
+                await hooks.sampler.stop()
                 await store.close()
 
     hold_seconds = settings.hold_hours * 60 * 60
-    services = Services(engine, store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom)
+    services = Services(
+        engine, hooks.store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom
+    )
     limits = Limits(
         settings.body_limit_bytes,
         settings.json_depth_limit,
@@ -129,7 +203,7 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
         settings.page_limit_items,
         settings.batch_limit_bytes,
     )
-    return create_app(services, limits, settings.hosts, lifespan)
+    return Watched(create_app(services, limits, settings.hosts, lifespan, hooks.around), hooks.watchers)
 
 
 def now_microseconds() -> int:

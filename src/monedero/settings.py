@@ -5,7 +5,7 @@ table of them, and a test keeps it complete.
 """
 
 import os
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PREFIX = "MONEDERO_"
+SECRET = ("url", "dsn", "password", "secret", "token", "key")
+"""A setting with one of these in its name may hold a secret."""
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -88,6 +90,21 @@ class Settings(BaseSettings):
         Seconds, Field(description="How long a client may leave an answer unread, in seconds; over it: disconnected.")
     ] = 10.0
     keep_alive_seconds: Annotated[Positive, Field(description="How long an idle connection is kept, in seconds.")] = 5
+    unready_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="After SIGTERM, how long requests are still taken while `/health/ready` says no, in seconds: "
+            "the time that a balancer needs to turn away.",
+        ),
+    ] = 0.0
+    stop_seconds: Annotated[
+        Seconds,
+        Field(
+            description="When the service stops, how long it may take to commit what was accepted, in seconds; over "
+            "it: exit code 1."
+        ),
+    ] = 30.0
     page_default_items: Annotated[Positive, Field(description="Items on a page of a listing unless `limit` says.")] = (
         100
     )
@@ -104,6 +121,28 @@ class Settings(BaseSettings):
     hold_hours: Annotated[
         Positive, Field(description="After how many hours a hold expires of which nothing else is said.")
     ] = 168
+
+    metrics: Annotated[bool, Field(description="Count and time what happens, and show it at `/metrics`.")] = True
+
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Field(
+            description="How log lines look, on standard error: `json`, `console`, or `auto`: a terminal's `console`."
+        ),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="From which level on something is logged.")
+    ] = "info"
+    access_log: Annotated[
+        str, Field(description="Where each request leaves a line: a file, or `-` for standard output. Empty: nowhere.")
+    ] = ""
+    audit_log: Annotated[
+        str,
+        Field(
+            description="Where denials, operators' commands and the settings at start leave a line: a file, or `-` for "
+            "standard output. Empty: nowhere."
+        ),
+    ] = ""
 
     statement_timeout_seconds: Annotated[
         Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")
@@ -158,6 +197,13 @@ class Settings(BaseSettings):
         if named := tuple(name.strip() for name in self.allowed_hosts.split(",") if name.strip()):
             return named
         return ("*",) if self.insecure_allow_open and self.host not in LOOPBACK else (*LOOPBACK_HOSTS, self.host)
+
+    def shown(self) -> dict[str, str]:
+        """Return every setting as it may be shown: what may hold a secret is only said to be set."""
+        return {
+            name: "(set)" if value and any(part in name for part in SECRET) else str(value)
+            for name, value in self.model_dump().items()
+        }
 
 
 def load_settings(**given: object) -> Settings:

@@ -47,6 +47,9 @@ class HeldStore:
     async def queries_at(self, position: int) -> Queries | None:
         return await self._store.queries_at(position)
 
+    async def ping(self) -> None:
+        await self._store.ping()
+
     def overhaul(self) -> AbstractContextManager[Overhaul]:
         return self._store.overhaul()
 

@@ -1,6 +1,6 @@
 """The ASGI application: the documented API in front, the pages around it behind."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from importlib.resources import as_file, files
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import RedirectResponse
 from starlette.responses import Response as StarletteResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from monedero.api.dispatch import ASGIApplication, Dispatcher, problem_response
@@ -25,8 +25,14 @@ from monedero.api.services import Services
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(services: Services, limits: Limits, hosts: Collection[str], lifespan: Lifespan) -> ASGIApplication:
-    """Return the application; `lifespan` starts and stops what the services need."""
+def create_app(
+    services: Services,
+    limits: Limits,
+    hosts: Collection[str],
+    lifespan: Lifespan,
+    around: Sequence[BaseRoute] = (),
+) -> ASGIApplication:
+    """Return the application; `lifespan` starts and stops what the services need, `around` are more pages."""
     description = msgspec.json.encode(describe(OPERATIONS, limits))
 
     async def openapi(_: StarletteRequest) -> StarletteResponse:
@@ -41,6 +47,7 @@ def create_app(services: Services, limits: Limits, hosts: Collection[str], lifes
                 Route("/", root),
                 Route("/openapi.json", openapi),
                 Route("/openapi.json/", openapi),
+                *around,
                 Mount("/docs", StaticFiles(directory=static, html=True)),
             ],
             exception_handlers={HTTPException: _not_served},

@@ -23,12 +23,15 @@ from monedero.api.http import (
     json_response,
 )
 from monedero.api.paths import Paths
-from monedero.api.routes import Handler, Operation
+from monedero.api.routes import Operation
 from monedero.api.services import Services
 from monedero.engine.engine import EngineStoppedError
 from monedero.storage.store import StoreUnavailableError
 
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ROUTE, PROBLEM = "monedero.route", "monedero.problem"
+"""Where in the scope of a request stand the path of its operation and the code of its problem, for who watches."""
 
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 _logger = logging.getLogger(__name__)
@@ -46,9 +49,9 @@ class Dispatcher:
         fallback: ASGIApplication,
     ) -> None:
         """`hosts` are the names that a Host header may give, without port; `*` allows any."""
-        self._paths: Paths[Handler] = Paths()
+        self._paths: Paths[Operation] = Paths()
         for operation in operations:
-            self._paths.add(operation.method, operation.path, operation.handler)
+            self._paths.add(operation.method, operation.path, operation)
         self._services = services
         self._limits = limits
         self._hosts = None if "*" in hosts else frozenset(host.lower().encode() for host in hosts)
@@ -62,21 +65,22 @@ class Dispatcher:
         response: Response | Streamed | None = None
         try:
             self._check_host(scope)
-            handlers, ids = self._paths.find(scope["path"])
-            if handlers:
-                handler = _handler(handlers, scope["method"])
-                response = await handler(self._services, Request(scope, receive, ids, self._limits))
+            operations, ids = self._paths.find(scope["path"])
+            if operations:
+                scope[ROUTE] = next(iter(operations.values())).path
+                operation = _operation(operations, scope["method"])
+                response = await operation.handler(self._services, Request(scope, receive, ids, self._limits))
         except Problem as problem:
             response = problem_response(problem, scope)
         except StoreUnavailableError as error:
-            _logger.warning("%s %r cannot be answered: %s", scope["method"], scope["path"], error)
+            _logger.warning("%s %s cannot be answered: %s", scope["method"], scope.get(ROUTE, ""), error)
             response = problem_response(unavailable(error), scope)
         except ClientGoneError:
             return
         except asyncio.CancelledError:
             response = problem_response(unavailable(EngineStoppedError()), scope)
         except Exception:
-            _logger.exception("%s %r failed", scope["method"], scope["path"])
+            _logger.exception("%s %s failed", scope["method"], scope.get(ROUTE, ""))
             response = problem_response(INTERNAL, scope)
         if response is None:
             await self._fallback(scope, receive, send)
@@ -111,6 +115,7 @@ async def _send(response: Response | Streamed, send: Send) -> None:
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
     """Return a problem as an answer, in the form that the client accepts."""
+    scope[PROBLEM] = problem.code
     full = PROBLEM_JSON in (header(scope, b"accept") or b"").lower()
     response = json_response(problem.status, document(problem, scope["path"], full=full), *problem.headers)
     if full:
@@ -118,14 +123,14 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
     return response
 
 
-def _handler(handlers: dict[str, Handler], method: str) -> Handler:
-    handler = handlers.get("GET" if method == "HEAD" else method)
-    if handler is None:
-        allowed = sorted({*handlers, *(("HEAD",) if "GET" in handlers else ())})
+def _operation(operations: dict[str, Operation], method: str) -> Operation:
+    operation = operations.get("GET" if method == "HEAD" else method)
+    if operation is None:
+        allowed = sorted({*operations, *(("HEAD",) if "GET" in operations else ())})
         raise Problem(
             405,
             f"{method} is not among the methods allowed here: {', '.join(allowed)}",
             "method_not_allowed",
             headers=((b"allow", ", ".join(allowed).encode()),),
         )
-    return handler
+    return operation

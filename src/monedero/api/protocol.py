@@ -5,6 +5,7 @@ second: a request sets no timer.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from itertools import chain
 from math import inf
@@ -33,11 +34,21 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     """How many may be open at once; one more is refused."""
 
 
-def limited_protocol(limits: ConnectionLimits) -> type[asyncio.Protocol]:
-    """Return the class to give to uvicorn as `Config(http=...)`."""
+def ignore_refusal(_status: int) -> None:
+    """Tell nobody."""
+
+
+def limited_protocol(
+    limits: ConnectionLimits, on_refused: Callable[[int], None] = ignore_refusal
+) -> type[asyncio.Protocol]:
+    """Return the class to give to uvicorn as `Config(http=...)`; `on_refused` hears each status that it answers."""
 
     class Protocol(LimitedProtocol, limits=limits):
-        pass
+        def refuse(self, status: HTTPStatus, detail: str) -> None:
+            before = self.refused
+            super().refuse(status, detail)
+            if self.refused and not before:
+                on_refused(status)
 
     return Protocol
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from monedero.bootstrap import audit_log, ledger_name
 from monedero.engine.replay import ignore_progress
 from monedero.settings import Settings, SettingsError, load_settings
 from monedero.storage.store import StoreError
@@ -43,8 +44,11 @@ def altered(error: Exception) -> None:
 
 
 def settings_of(database_url: str | None) -> Settings:
-    """Return the settings, the option before the environment."""
-    return load_settings(database_url=database_url)
+    """Return the settings, the option before the environment; from here on the command is in the audit log."""
+    settings = load_settings(database_url=database_url)
+    context = click.get_current_context()
+    context.with_resource(audit_log(settings).noted(f"monedero {context.info_name}", ledger=ledger_name(settings)))
+    return settings
 
 
 @contextmanager

@@ -6,13 +6,16 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
+from types import FrameType
 
-import click
 import uvicorn
 
-from monedero.api.protocol import ConnectionLimits, limited_protocol
-from monedero.bootstrap import application, open_store
+from monedero.api.protocol import ConnectionLimits, ignore_refusal, limited_protocol
+from monedero.bootstrap import application, audit_log, configure_logs, ledger_name, observability, open_store
+from monedero.observability.hooks import Hooks
+from monedero.observability.shared import Place
 from monedero.settings import Settings
 from monedero.storage.store import StoreError
 
@@ -26,16 +29,24 @@ DRAIN_SECONDS = 1
 """For requests that are being answered when the service stops; what was queued is committed all the same."""
 FAILED = 1
 
+_logger = logging.getLogger(__name__)
 
-def run_server(settings: Settings, listener: socket.socket, on_started: Callable[[], None]) -> int:
+
+def run_server(
+    settings: Settings, listener: socket.socket, on_started: Callable[[], None], place: Place | None = None
+) -> int:
     """Serve until a signal says stop; return the exit code: 1 says that the disk failed and writing had to stop.
 
+    `place` is that of a worker among several.
     Raises SettingsError, StoreUnavailableError.
     """
+    configure_logs(settings)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # Lost connections are ours to tell of, in our words.
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     _allow_files(settings.connection_limit)
     store = open_store(settings)
+    hooks = observability(settings, store, place)
+    audit_log(settings).note("monedero serve", "unknown", ledger=ledger_name(settings), settings=settings.shown())
     broken: list[StoreError] = []
     server: Server
 
@@ -43,20 +54,28 @@ def run_server(settings: Settings, listener: socket.socket, on_started: Callable
         broken.append(error)
         server.should_exit = True
 
-    server = Server(settings, application(settings, store, on_broken), on_started)
+    server = Server(settings, application(settings, store, on_broken, hooks), on_started, hooks)
+    hooks.connections = lambda: len(server.server_state.connections)
     for stop in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these, then raises them again to whom they belonged: to us they say nothing more.
         signal.signal(stop, lambda *_: None)
     server.run(sockets=[listener])
+    _logger.info("stopped")
     if broken:
-        click.echo(f"monedero: {broken[0]}; writing stopped, start again once the disk is well", err=True)
+        _logger.critical("%s; writing stopped, start again once the disk is well", broken[0])
     return FAILED if broken or not server.started else 0
 
 
 class Server(uvicorn.Server):
     """uvicorn with our limits on a connection; it tells when it listens."""
 
-    def __init__(self, settings: Settings, app: object, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        app: object,
+        on_started: Callable[[], None],
+        hooks: Hooks | None = None,
+    ) -> None:
         limits = ConnectionLimits(
             settings.header_limit_bytes,
             settings.header_timeout_seconds,
@@ -67,12 +86,12 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
-                http=limited_protocol(limits),
+                http=limited_protocol(limits, hooks.on_refused if hooks else ignore_refusal),
                 ws="none",
                 loop="uvloop",
                 lifespan="on",
                 access_log=False,
-                log_level="warning",
+                log_config=None,
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_seconds,
@@ -80,6 +99,9 @@ class Server(uvicorn.Server):
             )
         )
         self._on_started = on_started
+        self._on_stopping = hooks.health.stop if hooks else lambda: None
+        self._unready_seconds = settings.unready_seconds
+        self._leaves_at = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, freeze what start-up made out of the collector's sight, and tell."""
@@ -87,7 +109,24 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         if self.started:
+            _logger.info("serving")
             self._on_started()
+        if self.should_exit and self.started:
+            await self.main_loop()  # The signal came before it, and uvicorn would leave at once.
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say that no more requests should come, and leave in a while; at a second signal, now."""
+        if self.should_exit:
+            self._leaves_at = 0.0
+            return
+        _logger.info("stopping")
+        self._on_stopping()
+        self._leaves_at = time.monotonic() + self._unready_seconds
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether it is time to leave."""
+        return await super().on_tick(counter) and time.monotonic() >= self._leaves_at
 
 
 def _allow_files(connections: int) -> None:

@@ -6,10 +6,13 @@ load. A client that goes away cancels nothing.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from monedero.engine.batch import CLAIMS_KEPT_SECONDS, commit, found_again
+from monedero.engine.observer import BatchEnded, Observer
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
 from monedero.storage.store import (
@@ -23,7 +26,8 @@ from monedero.storage.store import (
 
 _logger = logging.getLogger(__name__)
 
-_Waiting = tuple[Submission, asyncio.Future[Answers]]
+_Waiting = tuple[Submission, asyncio.Future[Answers], float]
+"""A submission, who is answered, and since when it waits, on the clock of `time.perf_counter`."""
 
 
 class QueueFullError(Exception):
@@ -48,17 +52,20 @@ class Engine:
         batch_limit: int,
         queue_limit: int,
         on_broken: Callable[[StoreError], None],
+        observers: Sequence[Observer] = (),
         claims_kept_seconds: int = CLAIMS_KEPT_SECONDS,
     ) -> None:
         """`batch_limit` is the most commands a transaction decides, `queue_limit` the most that wait.
 
         A single submission may be larger than a batch, but not than the queue.
-        `on_broken` is called once, when the disk has failed and writing has stopped.
+        `on_broken` is called once, when the disk has failed and writing has stopped; `observers` hear of each
+        batch.
         """
         self._store = store
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._on_broken = on_broken
+        self._observers = observers
         self._claims_kept_seconds = claims_kept_seconds
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
@@ -120,10 +127,25 @@ class Engine:
         if (claiming := submission.claiming) is not None:
             self._claiming.add(claiming.key)
             future.add_done_callback(lambda _: self._claiming.discard(claiming.key))
-        self._queue.append((submission, future))
+        self._queue.append((submission, future, time.perf_counter()))
         self._waiting += len(submission.commands)
         self._filled.set()
         return future
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for a batch."""
+        return self._waiting
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more commands are taken."""
+        return self._stopped
+
+    @property
+    def running(self) -> bool:
+        """Whether what was taken is being committed."""
+        return self._task is not None and not self._task.done()
 
     async def drain(self) -> None:
         """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""
@@ -131,6 +153,14 @@ class Engine:
         self._filled.set()
         if self._task is not None:
             await asyncio.shield(self._task)
+
+    async def abandon(self) -> None:
+        """Stop at once. Those who still wait hear that nothing was recorded, or that nobody knows."""
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []
@@ -141,7 +171,7 @@ class Engine:
                     await self._filled.wait()
                     continue
                 batch = self._next_batch()
-                _answer(batch, await self._answers([submission for submission, _ in batch]))
+                _answer(batch, await self._answers([submission for submission, _, _ in batch], batch[0][2]))
         finally:
             # Reached early only if the task is cancelled: whoever waits must hear of it.
             self._stopped = True
@@ -154,15 +184,18 @@ class Engine:
         size = len(batch[0][0].commands)
         while self._queue and (size := size + len(self._queue[0][0].commands)) <= self._batch_limit:
             batch.append(self._queue.popleft())
-        self._waiting -= sum(len(submission.commands) for submission, _ in batch)
+        self._waiting -= sum(len(submission.commands) for submission, _, _ in batch)
         return batch
 
-    async def _answers(self, submissions: Sequence[Submission]) -> Sequence[Answers | Exception]:
-        """Commit and return answers for each; where one submission upsets the batch, the others go without it."""
+    async def _answers(self, submissions: Sequence[Submission], since: float) -> Sequence[Answers | Exception]:
+        """Commit and return answers for each; where one submission upsets the batch, the others go without it.
+
+        `since` is when the first of them was queued.
+        """
         if self._broken:
             return [EngineStoppedError()] * len(submissions)
         try:
-            return await commit(self._store, submissions, self._claims_kept_seconds)
+            return await self._commit(submissions, since)
         except StoreBrokenError as error:
             self._stopped = self._broken = True
             self._loop.call_soon(self._on_broken, error)
@@ -174,11 +207,39 @@ class Engine:
             if len(submissions) == 1:
                 return [error]
             _logger.exception("a batch of %d could not be committed; each submission is tried alone", len(submissions))
-            return [(await self._answers([submission]))[0] for submission in submissions]
+            return [(await self._answers([submission], since))[0] for submission in submissions]
+
+    async def _commit(self, submissions: Sequence[Submission], since: float) -> list[Answers]:
+        if not self._observers:
+            return await commit(self._store, submissions, self._claims_kept_seconds)
+        began = time.perf_counter()
+        try:
+            answers = await commit(self._store, submissions, self._claims_kept_seconds)
+        except Exception as error:
+            self._tell(submissions, [], error, since, began)
+            raise
+        self._tell(submissions, answers, None, since, began)
+        return answers
+
+    def _tell(
+        self,
+        submissions: Sequence[Submission],
+        answers: Sequence[Answers],
+        failure: Exception | None,
+        since: float,
+        began: float,
+    ) -> None:
+        ended = time.perf_counter()
+        batch = BatchEnded(submissions, answers, failure, began - since, ended - began, self._waiting)
+        for observer in self._observers:
+            try:
+                observer.batch_ended(batch)
+            except Exception:
+                _logger.exception("what watches the engine failed; the batch is not concerned")
 
 
 def _answer(waiting: Iterable[_Waiting], answers: Sequence[Answers | Exception]) -> None:
-    for (_, future), answer in zip(waiting, answers, strict=True):
+    for (_, future, _), answer in zip(waiting, answers, strict=True):
         if future.done():
             continue  # Answered, or the client went away; what it asked for is decided all the same.
         if isinstance(answer, Exception):

@@ -267,6 +267,12 @@ class Store(Protocol):
         Raises StoreUnavailableError.
         """
 
+    async def ping(self) -> None:
+        """Make sure that it can be reached, is to be written, and has exactly this release's schema.
+
+        Raises StoreUnavailableError, also while it is being migrated.
+        """
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction that commits at the end of the block and rolls back on an exception.
 

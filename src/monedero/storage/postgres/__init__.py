@@ -3,6 +3,6 @@
 from monedero.storage.postgres.connection import Limits, name_of
 from monedero.storage.postgres.migrate import migrate
 from monedero.storage.postgres.snapshot import snapshot
-from monedero.storage.postgres.store import PostgresStore
+from monedero.storage.postgres.store import PostgresStore, Usage
 
-__all__ = ["Limits", "PostgresStore", "migrate", "name_of", "snapshot"]
+__all__ = ["Limits", "PostgresStore", "Usage", "migrate", "name_of", "snapshot"]

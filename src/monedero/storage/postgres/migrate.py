@@ -2,7 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -65,6 +65,20 @@ def require_whole(connection: psycopg.Connection, name: str) -> None:
         raise StoreUnavailableError(f"The ledger at {name} cannot be read: {sentence(error)}") from None
     if unfinished:
         raise StoreUnavailableError(f"The import into the ledger at {name} is not finished: run it again")
+
+
+async def require_ready(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raise StoreUnavailableError unless the database takes writes and has this version's schema, whole, now."""
+    asked = await (await connection.execute(statements.READINESS)).fetchone()
+    applied, standby, unmoved, importing = asked or ([], False, False, False)
+    if standby:
+        raise StoreUnavailableError("The database takes no writes: it is a standby")
+    if not unmoved:
+        raise StoreUnavailableError("The ledger is being migrated")
+    if applied != [number for number, _, _ in migrations()]:
+        raise StoreUnavailableError("The ledger has not the schema of this release any more")
+    if importing:
+        raise StoreUnavailableError("The import into the ledger is not finished")
 
 
 def expected_schema() -> list[str]:

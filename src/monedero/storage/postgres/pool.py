@@ -42,6 +42,8 @@ class Pool:
         self._patience_seconds = limits.patience_seconds
         self._idle: list[Connection] = []
         self._room = asyncio.Semaphore(limits.pool_connections)
+        self.limit = limits.pool_connections
+        self.busy = 0
 
     async def ask(self, query: Query[Answer]) -> Answer:
         """See Ask. A connection that was lost is replaced once."""
@@ -55,6 +57,11 @@ class Pool:
                 return await self._run(query)
         except (psycopg.Error, TimeoutError) as error:
             raise StoreUnavailableError(f"The database cannot be read: {sentence(error)}") from error
+
+    @property
+    def idle(self) -> int:
+        """How many connections are open and unused."""
+        return len(self._idle)
 
     async def close(self) -> None:
         """Close the idle connections."""
@@ -74,6 +81,7 @@ class Pool:
     async def _connection(self) -> AsyncIterator[Connection]:
         async with asyncio.timeout(CONNECTION_WAIT_SECONDS):
             await self._room.acquire()
+        self.busy += 1
         try:
             connection = await self._take()
             try:
@@ -84,6 +92,7 @@ class Pool:
                 else:
                     await connection.close()
         finally:
+            self.busy -= 1
             self._room.release()
 
     async def _take(self) -> Connection:

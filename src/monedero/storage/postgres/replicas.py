@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from monedero.storage.postgres.migrate import require_ready
 from monedero.storage.postgres.pool import Pool, Query
 from monedero.storage.postgres.reader import Reader
 from monedero.storage.store import StoreUnavailableError
@@ -24,13 +25,17 @@ _logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """A replica and what is known of it: `size`, of its log, only grows; `usable` is what the last round found."""
+    """A replica and what is known of it.
+
+    `size`, of its log, only grows; `usable` and `lag`, in events, are what the last round found.
+    """
 
     def __init__(self, pool: Pool, number: int) -> None:
         self.pool = pool
         self.reader = Reader(pool.ask)
         self.number = number
         self.size = 0
+        self.lag = 0
         self.usable = False
 
     async def look(self) -> int:
@@ -60,6 +65,10 @@ class Router:
         replica = self._choose()
         return await (self._primary.ask(query) if replica is None else self._ask(replica, query))
 
+    async def ping(self) -> None:
+        """See Store.ping."""
+        await self._primary.ask(require_ready)
+
     async def reader_at(self, position: int) -> Reader | None:
         """See Store.queries_at."""
         replica = self._choose()
@@ -71,13 +80,23 @@ class Router:
             self._known_size = await self._reader.size()
         return self._reader if position < self._known_size else None
 
+    @property
+    def pools(self) -> list[Pool]:
+        """The pool of the primary, then those of the replicas."""
+        return [self._primary, *(replica.pool for replica in self._replicas)]
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """The replicas, in the order of their numbers."""
+        return sorted(self._replicas, key=lambda replica: replica.number)
+
     async def close(self) -> None:
         """Stop watching and close all connections."""
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        for pool in (self._primary, *(replica.pool for replica in self._replicas)):
+        for pool in self.pools:
             await pool.close()
 
     def _choose(self) -> Replica | None:
@@ -127,6 +146,7 @@ class Router:
     async def _judge(self, replica: Replica, wanted: int) -> None:
         try:
             usable = await replica.look() >= wanted
+            replica.lag = max(0, wanted - replica.size)
         except StoreUnavailableError as error:
             self._lose(replica, error)
             return

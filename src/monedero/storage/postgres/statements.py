@@ -238,6 +238,12 @@ CREATE_MIGRATIONS = """
 """
 FIND_MIGRATIONS = "SELECT to_regclass('migrations')"
 APPLIED_MIGRATIONS = "SELECT number FROM migrations ORDER BY number"
+READINESS = """
+    SELECT array(SELECT number FROM migrations ORDER BY number),
+           pg_is_in_recovery(),
+           pg_try_advisory_xact_lock_shared(hashtext('monedero migrations')),
+           EXISTS (SELECT FROM import)
+"""
 NOTE_MIGRATION = "INSERT INTO migrations (number, name) VALUES (%s, %s)"
 INSERT_HEAD = "INSERT INTO head (single, size, frontier, root, link) VALUES (1, %s, %s, %s, %s)"
 

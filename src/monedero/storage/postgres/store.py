@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+import msgspec
+
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, NobodyAnswersError, conninfo, name_of, opened
 from monedero.storage.postgres.migrate import require_migrated, require_whole
@@ -17,6 +19,20 @@ from monedero.storage.postgres.writer import Writer, WriteTransaction
 from monedero.storage.store import StoreUnavailableError
 
 _logger = logging.getLogger(__name__)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What of PostgreSQL is in use: connections for reading, over all servers, and each replica in its order.
+
+    A replica is given as whether reads go to it, and how many events fewer it had when it was last compared; `counts`
+    says how often connections were lost and conflicts met, and what became of reads on replicas.
+    """
+
+    busy: int
+    idle: int
+    limit: int
+    replicas: list[tuple[bool, int]]
+    counts: dict[str, int]
 
 
 class PostgresStore:
@@ -67,6 +83,10 @@ class PostgresStore:
         """See Store.queries_at."""
         return await self._router.reader_at(position)
 
+    async def ping(self) -> None:
+        """See Store.ping. It is the primary that is asked."""
+        await self._router.ping()
+
     def transaction(self) -> AbstractAsyncContextManager[WriteTransaction]:
         """See Store.transaction."""
         return self._writer.transaction()
@@ -82,6 +102,17 @@ class PostgresStore:
     def overhaul(self) -> AbstractContextManager[DatabaseOverhaul]:
         """See Store.overhaul."""
         return overhaul(self._url, self._limits)
+
+    def usage(self) -> Usage:
+        """Return what is in use now."""
+        pools = self._router.pools
+        return Usage(
+            sum(pool.busy for pool in pools),
+            sum(pool.idle for pool in pools),
+            sum(pool.limit for pool in pools),
+            [(replica.usable, replica.lag) for replica in self._router.replicas],
+            dict(self.counts),
+        )
 
     async def close(self) -> None:
         """See Store.close."""

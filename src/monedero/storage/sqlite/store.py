@@ -17,6 +17,8 @@ CHECKPOINT_INTERVAL_SECONDS = 0.2
 WAL_LIMIT_PAGES = 32_768
 """128 MiB: each time the write-ahead log has grown by so much, the writer tries to start it over."""
 RESTART_WAIT_MILLISECONDS = 50
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""No event has this id."""
 
 
 class SqliteStore:
@@ -46,6 +48,10 @@ class SqliteStore:
         self._closing = threading.Event()
         self._checkpointer = threading.Thread(target=self._checkpoint, name="monedero-checkpoint", daemon=True)
         self._checkpointer.start()
+
+    async def ping(self) -> None:
+        """See Store.ping. Nobody else can migrate a file that this process owns, so reading it tells enough."""
+        await self.queries.event(NOBODY)
 
     def transaction(self) -> AbstractAsyncContextManager[Writer]:
         """See Store.transaction."""
