@@ -28,8 +28,8 @@ lint: .venv/test.stamp ## style, types, import contracts
 check: lint ## lint, types, import contracts, tests with branch coverage
 	.venv/bin/pytest --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
 
-bench: .venv/test.stamp ## requests/s, latency and CPU beside a constant (needs wrk)
-	.venv/bin/python -m benchmarks.http
+bench: .venv/test.stamp ## every figure beside its yardstick, under ten minutes (needs wrk and pgbench)
+	.venv/bin/python -m benchmarks
 
 postman: .venv/test.stamp $(NODE_MODULES) ## run the Postman collection against a live server (needs node)
 	.venv/bin/python -m tools.postman.run

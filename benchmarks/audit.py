@@ -56,14 +56,14 @@ def main(events: int, rounds: int) -> None:
                 "rebuild, events/s": events / min(_seconds(ledger, "rebuild") for _ in range(rounds)),
                 "start, s": min(_start(ledger) for _ in range(rounds)),
             }
-        where = environment(path)
+        where = environment(Path(folder))
     print_environment(where)
     print(f"\na log of {events:,} events, the best of {rounds}")
     print_table(
         ("", *found, "target"),
         [(what, *(f"{found[name][what]:,.1f}" for name in found), f"{TARGETS[what]:,}") for what in TARGETS],
     )
-    write("audit", {"environment": where, "events": events, "rounds": rounds, "found": found})
+    write(RESULTS / "audit", {"environment": where, "events": events, "rounds": rounds, "found": found})
 
 
 def _seconds(ledger: Service, command: str) -> float:

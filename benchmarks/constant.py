@@ -40,12 +40,12 @@ def main() -> None:
 
 
 def _handler(method: str, status: int, headers: list[tuple[str, str]], body: str) -> Handler:
-    response = Response(status, body.encode(), [(name.encode(), value.encode()) for name, value in headers])
+    encoded, lines = body.encode(), [(name.encode(), value.encode()) for name, value in headers]
 
     async def handle(_: Services, request: Request) -> Response:
         if method == "POST":
             await request._body()  # noqa: SLF001 - read within the limits, but not looked at
-        return response
+        return Response(status, encoded, lines.copy())  # The dispatcher adds to its headers.
 
     return handle
 

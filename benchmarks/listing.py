@@ -1,7 +1,6 @@
-"""What reading the embedded store costs, in process: by the length of a wallet's history, inline and in a thread."""
+"""What reading the embedded store takes of the event loop, in process: inline and in a thread."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,25 +13,19 @@ import apsw
 import click
 import uvloop
 
+from benchmarks.history import build
 from benchmarks.report import RESULTS, environment, print_environment, print_table, write
-from monedero.bootstrap import new_id, now_microseconds
-from monedero.engine.batch import alone, commit
-from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
-from monedero.ledger.ids import OwnerId, TransactionId, WalletId
-from monedero.ledger.money import Units
-from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.ledger.ids import WalletId
+from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import SqliteStore, migrate
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.reader import Reader, _wallet
-from monedero.storage.store import NEWEST, Store
+from monedero.storage.store import NEWEST
 
-FEW, PAGE, LARGE_PAGE = 100, 100, 1_000
-BATCH = 1_000
+PAGE, LARGE_PAGE = 100, 1_000
 CONCURRENT = 64
 HEARTBEAT_SECONDS = 0.001
-TARGET = 1.2
-"""The most that a page of the long history may cost, in pages of the short one."""
 
 Read = Callable[[], Awaitable[object]]
 Answer = TypeVar("Answer")
@@ -57,90 +50,38 @@ class Threaded(Reader):
 @click.option("--transactions", default=1_000_000, show_default=True, help="Of the wallet with the long history.")
 @click.option("--rounds", default=200, show_default=True, help="How often each is measured, in turns.")
 def main(transactions: int, rounds: int) -> None:
-    """Measure reading beside a long history, and what a read takes of the event loop."""
+    """Measure what a read takes of the event loop."""
     RESULTS.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=RESULTS) as folder:
         path = Path(folder) / "ledger.db"
         migrate(path)
         store = SqliteStore(path)
-        started = time.perf_counter()
-        many, few = asyncio.run(_build(store, transactions))
-        print(f"{transactions:,} transactions built in {time.perf_counter() - started:.0f} s\n", flush=True)
-        pages, reads = uvloop.run(_measure(path, many, few, rounds))
+        many, _ = asyncio.run(build(store, transactions))
+        reads = uvloop.run(_measure(path, many, rounds))
         asyncio.run(store.close())
-        where = environment(path)
+        where = environment(Path(folder))
     print_environment(where)
-    print(f"\nthe newest page of {PAGE}, medians of {rounds}")
-    ratio = pages[0] / pages[1]
-    print_table(
-        (f"of {transactions:,}, us", f"of {FEW}, us", "ratio", "target", ""),
-        [
-            (
-                f"{pages[0]:.0f}",
-                f"{pages[1]:.0f}",
-                f"{ratio:.2f}",
-                f"{TARGET:.2f}",
-                "ok" if ratio <= TARGET else "NOT OK",
-            )
-        ],
-    )
     print(f"\non the event loop or in a thread; the stall of the loop is the longest beside {CONCURRENT} such reads")
     print_table(
         ("", "inline us", "thread us", "stall inline ms", "stall thread ms"),
         [(what, *(f"{microseconds:,.0f}" for microseconds, _ in both), *(f"{stall:.1f}" for _, stall in both))
          for what, both in reads.items()],
     )  # fmt: skip
-    write("listing", {"environment": where, "transactions": transactions, "page_microseconds": pages, "reads": reads})
-    sys.exit(0 if ratio <= TARGET else 1)
+    write(RESULTS / "listing", {"environment": where, "transactions": transactions, "reads": reads})
 
 
-async def _build(store: Store, transactions: int) -> tuple[WalletId, WalletId]:
-    """Open two customer wallets and give them long and short histories, deposits and debits by turns."""
-    at = now_microseconds()
-    owners = [(kind, OwnerId(new_id())) for kind in OwnerKind]
-    await commit(
-        store,
-        alone(*(RegisterOwner(owner, at, kind, Profile("A", "B", "a@b", None), bytes(16)) for kind, owner in owners)),
-    )
-    (_, customer), (_, business) = owners
-    many, few, shop = (WalletId(new_id()) for _ in range(3))
-    opened = (
-        (many, OwnerKind.CUSTOMER, customer),
-        (few, OwnerKind.CUSTOMER, customer),
-        (shop, OwnerKind.BUSINESS, business),
-    )
-    await commit(store, alone(*(OpenWallet(wallet, at, kind, owner, "EUR") for wallet, kind, owner in opened)))
-
-    def movement(wallet: WalletId, number: int) -> Command:
-        transaction, now, amount = TransactionId(new_id()), now_microseconds(), Units(10_000)
-        if number % 2:
-            return Debit(transaction, now, shop, wallet, amount, "An order")
-        return Deposit(transaction, now, wallet, amount, "A deposit")
-
-    for wallet, total in ((many, transactions), (few, FEW)):
-        for done in range(0, total, BATCH):
-            await commit(store, alone(*(movement(wallet, number) for number in range(min(BATCH, total - done)))))
-    return many, few
-
-
-async def _measure(
-    path: Path, many: WalletId, few: WalletId, rounds: int
-) -> tuple[list[float], dict[str, list[tuple[float, float]]]]:
-    """Return microseconds of a page of each history, and of each read microseconds and stall in milliseconds."""
+async def _measure(path: Path, wallet: WalletId, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Return of each read, inline and in a thread, microseconds and stall in milliseconds."""
     inline, threaded = Inline(path, HotWallets()), Threaded(path, HotWallets())
-    for wallet in (many, few):
-        shown = await inline.wallet(wallet)
-        print(f"{shown.version if shown else 0:,} transactions in the log for {wallet}")
 
-    def page(reader: Reader, wallet: WalletId, limit: int) -> Read:
+    def page(reader: Reader, limit: int) -> Read:
         return lambda: reader.wallet_transactions(OwnerKind.CUSTOMER, wallet, NEWEST, limit)
 
-    pages = await _by_turns([page(inline, wallet, PAGE) for wallet in (many, few)], rounds)
     readers = (inline, threaded)
     kinds: dict[str, list[Read]] = {
-        "wallet": [partial(reader.wallet, many) for reader in readers],
-        f"page of {PAGE}": [page(reader, many, PAGE) for reader in readers],
-        f"page of {LARGE_PAGE:,}": [page(reader, many, LARGE_PAGE) for reader in readers],
+        "wallet": [partial(reader.wallet, wallet) for reader in readers],
+        f"page of {PAGE}": [page(reader, PAGE) for reader in readers],
+        f"page of {LARGE_PAGE:,}": [page(reader, LARGE_PAGE) for reader in readers],
     }
     found = {}
     for what, reads in kinds.items():
@@ -148,7 +89,7 @@ async def _measure(
         found[what] = list(zip(times, [await _stall_milliseconds(read) for read in reads], strict=True))
     inline.close()
     threaded.close()
-    return pages, found
+    return found
 
 
 async def _by_turns(reads: list[Read], rounds: int) -> list[float]:
