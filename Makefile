@@ -5,7 +5,7 @@ DATABASE_URL ?= $(or $(MONEDERO_DATABASE_URL),sqlite:///monedero.db)
 NODE_MODULES := tools/postman/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check env lint bench postman lock collection clean
+.PHONY: help run test check env lint bench postman lock collection dashboard clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,9 @@ postman: .venv/test.stamp $(NODE_MODULES) ## run the Postman collection against 
 
 collection: .venv/test.stamp ## write docs/monedero.postman_collection.json anew
 	.venv/bin/python -m tools.postman.collection
+
+dashboard: .venv/test.stamp ## write the Grafana dashboard in deploy/monitoring anew
+	.venv/bin/python -m tools.dashboard
 
 lock: ## resolve both lock files anew (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
