@@ -45,7 +45,7 @@ import http.client, os, sys; \
 allowed = os.environ.get('MONEDERO_ALLOWED_HOSTS', '').split(',')[0].strip(' *') or '127.0.0.1'; \
 port = int(os.environ.get('MONEDERO_PORT', '8000')); \
 connection = http.client.HTTPConnection('127.0.0.1', port, timeout=2); \
-connection.request('HEAD', '/openapi.json', headers={'Host': allowed}); \
+connection.request('GET', '/health/live', headers={'Host': allowed}); \
 sys.exit(connection.getresponse().status != 200)"]
 
 # `serve` as it is by default: on loopback, which inside a container nobody else reaches. To serve others, set

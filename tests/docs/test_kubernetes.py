@@ -13,6 +13,7 @@ from monedero import __version__
 from monedero.cli.workers import STOP_SECONDS
 from monedero.settings import PREFIX, Settings
 from tests.docs import pages
+from tests.support import Service
 
 FOLDER = pages.ROOT / "deploy/kubernetes"
 KUSTOMIZE = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
@@ -135,11 +136,34 @@ def test_what_the_cluster_calls_the_service_is_no_setting(kind: str) -> None:
 
 
 def test_what_was_accepted_is_finished_before_the_pod_is_killed() -> None:
-    """The grace is longer than the pause before the stop and the longest stop together."""
-    pod = pods()["Deployment"]
-    pause_seconds = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    """The grace is longer than requests are still taken and the longest stop together."""
+    unready_seconds = float(settings_of(FOLDER / "settings/monedero.env")["MONEDERO_UNREADY_SECONDS"])
+    longest_seconds = unready_seconds + Settings().stop_seconds + STOP_SECONDS
 
-    assert pod["terminationGracePeriodSeconds"] > pause_seconds + STOP_SECONDS
+    assert unready_seconds >= 5, "until every node has heard that the pod is gone"
+    assert pods()["Deployment"]["terminationGracePeriodSeconds"] > longest_seconds
+
+
+def test_probes_ask_for_what_the_program_serves(tmp_path: Path) -> None:
+    """Each probe's page is there and says that a healthy service is well, under the Host that the probe gives."""
+    (container,) = pods()["Deployment"]["containers"]
+    probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+
+    with Service(tmp_path / "ledger.db") as service, service.client() as client:
+        answers = {
+            kind: client.get(probe["path"], headers={each["name"]: each["value"] for each in probe["httpHeaders"]})
+            for kind, probe in probes.items()
+        }
+
+    assert {kind: answer.status_code for kind, answer in answers.items()} == dict.fromkeys(probes, 200)
+    assert len({probe["path"] for probe in probes.values()}) == 3
+
+
+def test_a_failover_takes_no_pod_out_of_the_service() -> None:
+    """While the primary changes, writes wait for it in the pods: they must not all be called unready first."""
+    probe = pods()["Deployment"]["containers"][0]["readinessProbe"]
+
+    assert probe["periodSeconds"] * (probe["failureThreshold"] - 1) >= Settings().reconnect_seconds
 
 
 def test_settings_are_real_and_can_be_used() -> None:

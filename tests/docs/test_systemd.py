@@ -6,6 +6,7 @@ import pytest
 
 from monedero.cli import main
 from monedero.cli.workers import STOP_SECONDS
+from monedero.settings import Settings
 from tests.docs import pages
 from tests.support import PROGRAM
 
@@ -62,9 +63,10 @@ def test_the_unit_runs_commands_of_the_program() -> None:
 
 def test_what_was_accepted_is_finished_before_the_service_is_killed() -> None:
     """The time to stop is longer than the longest stop, and SIGTERM goes to the process that stops the others."""
-    (stop_seconds,) = map(int, values("TimeoutStopSec"))
+    (given_seconds,) = map(int, values("TimeoutStopSec"))
+    settings = Settings()
 
-    assert stop_seconds > STOP_SECONDS
+    assert given_seconds > settings.unready_seconds + settings.stop_seconds + STOP_SECONDS
     assert values("KillMode") == ["mixed"]
 
 
