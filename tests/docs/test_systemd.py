@@ -76,7 +76,7 @@ def test_a_service_that_fails_is_started_again_for_ever() -> None:
     assert values("StartLimitIntervalSec") == ["0"]
 
 
-def test_the_ledger_is_in_the_one_folder_that_is_written_to() -> None:
+def test_the_ledger_is_in_a_folder_of_its_own() -> None:
     """Without settings of its own the service keeps its ledger where it may write and nobody else may look."""
     (folder,) = values("StateDirectory")
 
