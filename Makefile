@@ -40,11 +40,13 @@ collection: .venv/test.stamp ## write docs/monedero.postman_collection.json anew
 dashboard: .venv/test.stamp ## write the Grafana dashboard in deploy/monitoring anew
 	.venv/bin/python -m tools.dashboard
 
-lock: ## resolve both lock files anew (needs uv)
+lock: ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --output-file requirements/run.lock
 	uv pip compile pyproject.toml --group build --group test --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --constraint requirements/run.lock --output-file requirements/test.lock
+	uv pip compile pyproject.toml --group build --extra tracing --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --constraint requirements/test.lock --output-file requirements/tracing.lock
 
 clean: ## remove what the targets made, but no data
 	rm -rf .venv build dist .coverage coverage.xml .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(NODE_MODULES)
