@@ -10,10 +10,11 @@ WORKDIR /src
 
 # The same installer and the same lock as everywhere else; wheels only, each with a hash that was reviewed.
 COPY tools/pip-*.whl /pip.whl
-COPY requirements/run.lock requirements/
+# With what sends traces, which nothing loads unless MONEDERO_TRACE_URL is set.
+COPY requirements/run.lock requirements/tracing.lock requirements/
 RUN python -m venv --without-pip /opt/monedero \
     && /opt/monedero/bin/python /pip.whl/pip install --no-cache-dir --require-hashes --only-binary=:all: \
-       --requirement requirements/run.lock
+       --requirement requirements/run.lock --requirement requirements/tracing.lock
 
 # The lock has what builds the package too, so that from here on nothing is fetched. What only builds does not stay.
 COPY pyproject.toml README.md LICENSE ./
@@ -45,7 +46,7 @@ import http.client, os, sys; \
 allowed = os.environ.get('MONEDERO_ALLOWED_HOSTS', '').split(',')[0].strip(' *') or '127.0.0.1'; \
 port = int(os.environ.get('MONEDERO_PORT', '8000')); \
 connection = http.client.HTTPConnection('127.0.0.1', port, timeout=2); \
-connection.request('HEAD', '/openapi.json', headers={'Host': allowed}); \
+connection.request('GET', '/health/live', headers={'Host': allowed}); \
 sys.exit(connection.getresponse().status != 200)"]
 
 # `serve` as it is by default: on loopback, which inside a container nobody else reaches. To serve others, set

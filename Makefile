@@ -5,7 +5,7 @@ DATABASE_URL ?= $(or $(MONEDERO_DATABASE_URL),sqlite:///monedero.db)
 NODE_MODULES := tools/postman/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check env lint bench postman lock examples collection clean
+.PHONY: help run test check env lint bench postman lock examples collection dashboard clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -40,11 +40,16 @@ examples: .venv/test.stamp ## ask a service for the answers in src/monedero/api/
 collection: .venv/test.stamp ## write docs/monedero.postman_collection.json anew
 	.venv/bin/python -m tools.postman.collection
 
-lock: ## resolve both lock files anew (needs uv)
+dashboard: .venv/test.stamp ## write the Grafana dashboard in deploy/monitoring anew
+	.venv/bin/python -m tools.dashboard
+
+lock: ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --output-file requirements/run.lock
 	uv pip compile pyproject.toml --group build --group test --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --constraint requirements/run.lock --output-file requirements/test.lock
+	uv pip compile pyproject.toml --group build --extra tracing --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --constraint requirements/test.lock --output-file requirements/tracing.lock
 
 clean: ## remove what the targets made, but no data
 	rm -rf .venv build dist .coverage coverage.xml .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(NODE_MODULES)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uuid_utils
 from starlette.applications import Starlette
@@ -35,6 +36,9 @@ from monedero.storage import postgres, sqlite
 from monedero.storage.postgres import PostgresStore
 from monedero.storage.sqlite import SqliteStore
 from monedero.storage.store import Snapshot, Store, StoreError
+
+if TYPE_CHECKING:
+    from monedero.observability.tracing import Tracing
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
@@ -107,8 +111,17 @@ def _limits(settings: Settings) -> postgres.Limits:
 
 
 def configure_logs(settings: Settings) -> None:
-    """Have what this process logs written as it is configured."""
+    """Have what this process logs written, and errors reported, as it is configured. Raises SettingsError."""
     logs.configure(settings.log_format, settings.log_level)
+    if settings.sentry_dsn:
+        try:
+            from monedero.observability.errors import report_errors  # noqa: PLC0415 - an extra, maybe not installed
+
+            report_errors(settings.sentry_dsn)
+        except ModuleNotFoundError as error:
+            raise SettingsError("MONEDERO_SENTRY_DSN needs another package: install monedero[sentry]") from error
+        except ValueError:
+            raise SettingsError("The setting MONEDERO_SENTRY_DSN cannot be used: it is no DSN of Sentry") from None
 
 
 def audit_log(settings: Settings) -> AuditLog:
@@ -120,6 +133,12 @@ def observability(settings: Settings, store: Store, place: Place | None = None) 
     """Return what watches the service over an open store, as it is configured; `place` is a worker's among several."""
     hooks = Hooks(store, Sampler(), Health(store, settings.queue_limit_commands))
     hooks.around += hooks.health.routes
+    if settings.trace_url:
+        hooks.tracer = tracing = _tracing(settings)
+        hooks.observers.append(tracing)
+        hooks.around_engine = tracing.watch
+        hooks.at_end.append(tracing.close)
+        hooks.store = ObservedStore(store, [tracing]).as_store()
     if settings.metrics:
         _count(settings, store, hooks, place)
     if settings.access_log:
@@ -129,6 +148,14 @@ def observability(settings: Settings, store: Store, place: Place | None = None) 
     if settings.audit_log:
         hooks.observers.append(audit_log(settings))
     return hooks
+
+
+def _tracing(settings: Settings) -> "Tracing":
+    try:
+        from monedero.observability.tracing import Tracing  # noqa: PLC0415 - an extra that may not be installed
+    except ModuleNotFoundError as error:
+        raise SettingsError("MONEDERO_TRACE_URL needs more packages: install monedero[tracing]") from error
+    return Tracing(settings.trace_url, settings.trace_ratio)
 
 
 def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) -> None:
@@ -143,7 +170,7 @@ def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) 
     hooks.sampler.add(lambda: metrics.http_connections.set(hooks.connections()))
     if isinstance(store, PostgresStore):
         hooks.sampler.add(PostgresSample(metrics, store.usage))
-    observed = ObservedStore(store, [StoreTimes(metrics)])
+    observed = ObservedStore(hooks.store, [StoreTimes(metrics)])
     requests = RequestCounts(metrics)
     hooks.store = observed.as_store()
     hooks.observers.append(EngineCounts(metrics, lambda: observed.moved))
@@ -190,11 +217,20 @@ def application(
                 await engine.abandon()
             finally:
                 await hooks.sampler.stop()
+                for end in hooks.at_end:
+                    await asyncio.to_thread(end)
                 await store.close()
 
     hold_seconds = settings.hold_hours * 60 * 60
     services = Services(
-        engine, hooks.store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom
+        hooks.around_engine(engine),
+        hooks.store,
+        Shown(),
+        settings.currency,
+        hold_seconds,
+        now_microseconds,
+        new_id,
+        os.urandom,
     )
     limits = Limits(
         settings.body_limit_bytes,
@@ -203,7 +239,7 @@ def application(
         settings.page_limit_items,
         settings.batch_limit_bytes,
     )
-    return Watched(create_app(services, limits, settings.hosts, lifespan, hooks.around), hooks.watchers)
+    return Watched(create_app(services, limits, settings.hosts, lifespan, hooks.around), hooks.watchers, hooks.tracer)
 
 
 def now_microseconds() -> int:

@@ -144,6 +144,27 @@ class Settings(BaseSettings):
         ),
     ] = ""
 
+    trace_url: Annotated[
+        str,
+        Field(
+            description="Where traces are sent as OTLP over HTTP, such as `http://localhost:4318/v1/traces`. Empty: "
+            "nowhere."
+        ),
+    ] = ""
+    trace_ratio: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Which share of the requests is traced, of those that come without a trace; one that comes "
+            "with a `traceparent` does as that says.",
+        ),
+    ] = 0.01
+
+    sentry_dsn: Annotated[
+        str, Field(description="Where errors are reported: the DSN of a project in Sentry. Empty: nowhere.")
+    ] = ""
+
     statement_timeout_seconds: Annotated[
         Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")
     ] = 10.0

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from monedero.cli.workers import STOP_SECONDS
 from monedero.settings import PREFIX, Settings
 from tests.docs import pages
 from tests.support import Service
@@ -23,6 +24,7 @@ BALANCER = DEPLOY / "haproxy.cfg"
 SCRIPTS = sorted(DEPLOY.glob("*.sh"))
 BUILT_HERE = "monedero:local"
 TOOLS = Path(sys.executable).parent
+CHECKED = r"default-server check inter (\d+)s fall (\d+) .*"
 PAGES_WITH_YAML = [page for page in pages.PAGES if any(block.kind == "yaml" for block in pages.blocks(page))]
 
 LINTERS = [
@@ -105,6 +107,21 @@ def test_everything_that_is_installed_has_a_hash() -> None:
     assert len(installs) == 2
     assert {"--require-hashes", "--only-binary=:all:", "requirements/run.lock"} <= set(installs[0].split())
     assert {"--no-index", "--no-deps", "--no-build-isolation", "."} <= set(installs[1].split())
+
+
+def test_the_image_can_send_traces_and_runs_the_same_packages_otherwise() -> None:
+    """Its second lock adds what sends traces to the first one, and changes none of the others."""
+    run, image = (
+        set(
+            re.findall(
+                r"^([a-z0-9-]+(?:\[[a-z]+\])?==\S+)", (ROOT / f"requirements/{name}.lock").read_text(), re.MULTILINE
+            )
+        )
+        for name in ("run", "tracing")
+    )
+
+    assert run < image
+    assert any(package.startswith("opentelemetry-exporter-otlp-proto-http==") for package in image - run)
 
 
 def test_no_image_is_whatever_is_the_latest() -> None:
@@ -237,7 +254,7 @@ def test_settings_are_real_and_can_be_used() -> None:
 
 def test_the_balancer_sends_a_write_once() -> None:
     """Only a GET or HEAD is tried again after it was sent: a POST may have moved money."""
-    assert balancer("http-request disable-l7-retry unless METH_GET")
+    assert len(balancer("http-request disable-l7-retry unless METH_GET")) == len(balancer("backend (.*)")) == 2
     (events,) = balancer("retry-on (.*)")
     assert not {"all-retryable-errors", "0rtt-rejected"} & set(events.split())
 
@@ -248,8 +265,26 @@ def test_the_balancer_knows_every_process() -> None:
 
     servers = balancer(r"server (\S+) (\S+):(\d+)")
 
-    assert servers == [(name, name, last("EXPOSE")) for name in serving]
-    assert len(servers) >= 2
+    assert servers == [(name, name, last("EXPOSE")) for name in serving] * 2
+    assert len(serving) >= 2
+
+
+def test_the_balancer_leaves_out_who_is_not_ready_and_falls_back_on_who_lives() -> None:
+    """A process that stops gets no more; when the database is away from all of them, they still say so themselves."""
+    assert balancer(r"http-check send meth GET uri (\S+) .*") == ["/health/ready", "/health/live"]
+    assert balancer(r"backend (\S+) .*") == ["processes", "living"]
+    assert balancer(r"use_backend (.*)") == ["living if { nbsrv(processes) eq 0 }"]
+
+
+def test_a_process_has_the_time_to_stop() -> None:
+    """It is killed later than it may take to be left out by the balancer and to finish what it accepted."""
+    (checked_seconds, failures) = next((int(inter), int(fall)) for inter, fall in balancer(CHECKED))
+    for each in services().values():
+        if each.get("command") == ["serve"]:
+            settings = Settings(unready_seconds=float(each["environment"]["MONEDERO_UNREADY_SECONDS"]))
+            longest_seconds = settings.unready_seconds + settings.stop_seconds + STOP_SECONDS
+            assert settings.unready_seconds > (checked_seconds + 1) * failures
+            assert int(each["stop_grace_period"].removesuffix("s")) > longest_seconds
 
 
 def test_the_balancer_closes_an_idle_connection_before_the_process_does() -> None:

@@ -9,15 +9,16 @@ import msgspec
 
 from monedero.observability.lines import BufferedLines
 from monedero.observability.logs import ECS_VERSION, SERVICE
-from monedero.observability.middleware import Answered
+from monedero.observability.middleware import Answered, transaction_id
 
-_TRANSACTION = b"/transactions/"
 _NAMES = {
     "timestamp": "@timestamp",
     "nanoseconds": "event.duration",
     "request_id": "http.request.id",
     "code": "error.code",
     "transaction_id": "monedero.transaction.id",
+    "trace_id": "trace.id",
+    "span_id": "span.id",
 }
 
 
@@ -29,6 +30,8 @@ class AccessLine(msgspec.Struct, frozen=True, omit_defaults=True, rename=_NAMES,
     request_id: str
     code: str | None = None
     transaction_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
 
 
 class AccessLog:
@@ -46,8 +49,14 @@ class AccessLog:
         if known is None:
             known = self._known[key] = _rest(*key)
         nanoseconds = int(answered.seconds * 1e9)
-        transaction_id = _transaction(answered) if answered.method == "POST" else None
-        line = AccessLine(datetime.now(UTC), nanoseconds, answered.request_id, answered.problem, transaction_id)
+        line = AccessLine(
+            datetime.now(UTC),
+            nanoseconds,
+            answered.request_id,
+            answered.problem,
+            transaction_id(answered) if answered.method == "POST" else None,
+            *((answered.traced.trace_id, answered.traced.span_id) if answered.traced else ()),
+        )
         self._lines.add(self._encode(line)[:-1] + known)
 
 
@@ -64,11 +73,3 @@ def _rest(route: str, method: str, status: int) -> bytes:
         "http.response.status_code": status,
     }
     return b"," + msgspec.json.encode(fields)[1:]
-
-
-def _transaction(answered: Answered) -> str | None:
-    """Return the id of the transaction that an answer says it has recorded, or may have."""
-    for name, value in answered.headers:
-        if name == b"location" and value.startswith(_TRANSACTION):
-            return value[len(_TRANSACTION) :].decode()
-    return None

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
-from monedero.observability import request_ids
+from monedero.observability import request_ids, trace_context
 from monedero.storage.store import StoreError
 
 ECS_VERSION = "8.11.0"
@@ -75,6 +75,8 @@ def _name_fields(_: object, __: str, event: Event) -> Event:
     }
     if request_id := request_ids.current.get():
         fields["http.request.id"] = request_id
+    if traced := trace_context.current.get():
+        fields["trace.id"], fields["span.id"] = traced.trace_id, traced.span_id
     if trace := event.pop("exception", ""):
         fields["error.type"], _, said = trace.rpartition("\n")[2].partition(": ")
         fields["error.stack_trace"] = trace

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -9,18 +10,20 @@ from monedero.api.dispatch import PROBLEM, ROUTE, ASGIApplication
 from monedero.api.errors import Headers
 from monedero.api.http import Message, Receive, Scope, Send
 from monedero.observability import request_ids
+from monedero.observability.trace_context import OUT, Traced
 
 CLIENT_GONE = 499
 UNMATCHED = "unmatched"
 OTHER = "other"
+_TRANSACTION = b"/transactions/"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """A request and what it was answered. No member but the last two has more values than the code knows.
+    """A request and what it was answered. No member but the last three has more values than the code knows.
 
     `status` is 499 when the client went away and nothing was answered; `problem` is the code of one, or None;
-    `headers` are those of the answer.
+    `headers` are those of the answer; `traced` is the record of a request that is sampled.
     """
 
     route: str
@@ -30,17 +33,29 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     problem: str | None
     request_id: str
     headers: Headers
+    traced: Traced | None
 
 
 Watcher = Callable[[Answered], None]
 
 
-class Watched:
-    """The application, watched. Off, it is not there at all."""
+class Tracer(Protocol):
+    """Decides which requests are recorded, and records them."""
 
-    def __init__(self, app: ASGIApplication, watchers: Sequence[Watcher]) -> None:
+    def begin(self, scope: Scope) -> Traced | None:
+        """Begin the record of a request, or do not."""
+
+    def end(self, traced: Traced, answered: Answered) -> None:
+        """End it."""
+
+
+class Watched:
+    """The application, watched."""
+
+    def __init__(self, app: ASGIApplication, watchers: Sequence[Watcher], tracer: Tracer | None = None) -> None:
         self._app = app
         self._watchers = watchers
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -53,34 +68,47 @@ class Watched:
         request_ids.current.set(text)
         status = CLIENT_GONE
         headers: Headers = []
+        traced = self._tracer.begin(scope) if self._tracer else None
 
         def answer(message: Message) -> Awaitable[None]:
             nonlocal status, headers
             if message["type"] == "http.response.start":
                 status, headers = message["status"], message["headers"]
                 headers.append((request_ids.HEADER, request_id))
+                if traced:
+                    headers.append((OUT, f"00-{traced.trace_id}-{traced.span_id}-01".encode()))
             return send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._tell(scope, status, time.perf_counter() - began, text, headers)
+            if self._watchers or traced:
+                route, method = scope.get(ROUTE), scope["method"]
+                answered = Answered(
+                    _page(scope) if route is None else route,
+                    method if method in METHODS else OTHER,
+                    status,
+                    time.perf_counter() - began,
+                    scope.get(PROBLEM),
+                    text,
+                    headers,
+                    traced,
+                )
+                self._tell(answered)
 
-    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str, headers: Headers) -> None:
-        if not self._watchers:
-            return
-        method, route = scope["method"], scope.get(ROUTE)
-        answered = Answered(
-            _page(scope) if route is None else route,
-            method if method in METHODS else OTHER,
-            status,
-            seconds,
-            scope.get(PROBLEM),
-            request_id,
-            headers,
-        )
+    def _tell(self, answered: Answered) -> None:
+        if answered.traced and self._tracer:
+            self._tracer.end(answered.traced, answered)
         for watcher in self._watchers:
             watcher(answered)
+
+
+def transaction_id(answered: Answered) -> str | None:
+    """Return the id of the transaction that an answer says it has recorded, or may have."""
+    for name, value in answered.headers:
+        if name == b"location" and value.startswith(_TRANSACTION):
+            return value[len(_TRANSACTION) :].decode()
+    return None
 
 
 def _page(scope: Scope) -> str:

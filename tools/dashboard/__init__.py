@@ -1,0 +1,1 @@
+"""The Grafana dashboard, written by code: `python -m tools.dashboard`."""

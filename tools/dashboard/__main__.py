@@ -1,0 +1,5 @@
+"""Write the dashboard anew."""
+
+from tools.dashboard.grafana import main
+
+main()
