@@ -79,8 +79,9 @@ def taken(
 ) -> CaptureAccepted:
     """Return a capture that leaves the wallets as it should, or with another sum held."""
     kept = (0 if final else 25 - amount) if held is None else held
+    to = payee(50 + amount if wallet == PAYEE else amount, wallet=wallet)
     return CaptureAccepted(
-        TransactionId("t"), at, Units(amount), payer(100 - amount, kept), payee(amount + (50 if wallet == PAYEE else 0), wallet=wallet), hold,
+        TransactionId("t"), at, Units(amount), payer(100 - amount, kept), to, hold,
         Units(total), final,
     )  # fmt: skip
 
@@ -215,6 +216,15 @@ def test_nothing_happens_to_a_hold_that_has_ended(event: Event, status: HoldStat
     """A log in which an ended hold moves money, or ends again, is not believed."""
     with pytest.raises(HistoryError, match=f"which was {status}"):
         evolve(before(status), Recorded(POSITION, event))
+
+
+def test_a_capture_takes_nothing_of_another_hold() -> None:
+    """A capture beyond its hold is not believed, though so much and more is held."""
+    state = with_hold(given(100, 50, held=60), captured=5)
+
+    assert evolve(state, Recorded(POSITION, taken(25, 30, held=35, final=True)))
+    with pytest.raises(HistoryError, match="31 units captured"):
+        evolve(state, Recorded(POSITION, taken(26, 31, held=35, final=True)))
 
 
 def test_more_is_not_freed_than_is_held() -> None:
