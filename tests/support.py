@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -162,6 +162,14 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         select.select([], [], [], 0.005)
+
+
+async def happened(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Let everything else on the loop run until a condition comes true; the caller sets the limit."""
+    while True:
+        if await condition():
+            return
+        await asyncio.sleep(0)
 
 
 class Service:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from monedero.bootstrap import new_id
 from monedero.engine.verify import verify
 from monedero.ledger.events import DepositAccepted, decode
 from tests.api.world import World
@@ -25,11 +26,12 @@ BACK_SECONDS = 30
 
 
 class Witness:
-    """What the clients were told: acknowledged ids, and when; other answers by status."""
+    """What the clients were told: acknowledged ids, and when, how many of them at the second try; other answers."""
 
     def __init__(self) -> None:
         self.acknowledged: dict[str, float] = {}
         self.others: list[str] = []
+        self.replayed = 0
         self.answered = asyncio.Event()
 
     def longest_pause(self) -> float:
@@ -41,18 +43,22 @@ class Witness:
 async def load(
     base: str, wallets: list[str], witness: Witness, fault: Callable[[], Awaitable[None]], seed: int
 ) -> None:
-    """Deposit from many clients; let the fault happen in the middle; stop some time after it is over."""
+    """Deposit from many clients; let the fault happen in the middle; stop some time after it is over.
+
+    Each deposit has its key, under which it is sent until it is acknowledged.
+    """
     done = asyncio.Event()
 
     async def client_loop(client: httpx.AsyncClient, wallet: str) -> None:
         while not done.is_set():
-            answer = await client.post(f"/customers/wallets/{wallet}/deposit", json={"amount": 1})
-            if answer.status_code == 201:
-                witness.acknowledged[answer.json()["id"]] = time.monotonic()
-                witness.answered.set()
-            else:
+            headers = {"idempotency-key": new_id()}
+            path = f"/customers/wallets/{wallet}/deposit"
+            while (answer := await client.post(path, json={"amount": 1}, headers=headers)).status_code != 201:
                 assert answer.status_code == 503, answer.text
                 witness.others.append(answer.json()["detail"])
+            witness.replayed += "idempotency-replayed" in answer.headers
+            witness.acknowledged[answer.json()["id"]] = time.monotonic()
+            witness.answered.set()
 
     async def acknowledged(more: int) -> None:
         wanted = len(witness.acknowledged) + more
@@ -71,14 +77,14 @@ async def load(
 
 
 def audit(url: str, witness: Witness) -> None:
-    """Assert that the ledger verifies and that each acknowledged deposit is there, once."""
+    """Assert that the ledger verifies and that each acknowledged deposit is there, once, and no other."""
     store = opened(url)
     with store.snapshot() as snapshot:
         assert verify(snapshot).events
         ids = [row.id for row in snapshot.rows() if isinstance(decode(row.payload), DepositAccepted)]
     run(store.close())
     assert len(ids) == len(set(ids))
-    assert witness.acknowledged.keys() <= set(ids)
+    assert witness.acknowledged.keys() == set(ids)
 
 
 @contextmanager

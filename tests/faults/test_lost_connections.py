@@ -10,9 +10,14 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from monedero.bootstrap import new_id
 from monedero.engine.engine import Engine
 from monedero.engine.verify import verify
+from monedero.engine.work import Answers, Submission, Work
+from monedero.ledger.claims import claiming
 from monedero.ledger.commands import Deposit
+from monedero.ledger.decide import touched
+from monedero.ledger.errors import NotRefundable, UnknownHold
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
@@ -22,7 +27,7 @@ from monedero.storage.store import CommitUnknownError, NotStoredError, StoreErro
 from tests.ledgers import POSTGRES, Ledgers, migrate, opened
 from tests.postgres import Server, server_folder, servers
 from tests.proxy import FaultProxy
-from tests.support import accepted, debit, deposit, new_wallet, run, until
+from tests.support import accepted, capture, debit, deposit, hold, new_wallet, refund, run, until
 
 CLIENTS = 8
 LIMIT_SECONDS = 60
@@ -109,6 +114,82 @@ def test_a_cut_around_commit_is_found_out(url: str, wallet: WalletId, request: p
     ids, deposited = stored(url)
     assert {command.id for command in commands} <= ids
     assert deposited == len(commands) == cuts * CLIENTS
+
+
+def keyed(wallet: WalletId, key: str) -> Submission:
+    """Return a deposit under a key."""
+    return Submission((deposit(wallet, 1),), claiming(key, b""))
+
+
+@pytest.mark.timeout(1800)
+def test_keys_survive_a_cut_around_commit(url: str, wallet: WalletId, request: pytest.FixtureRequest) -> None:
+    """Cut around COMMIT, keyed requests have one effect, and the same keys find their answers; refusals do too."""
+    cuts = request.config.getoption("--cuts") // 4
+    nobody = WalletId(new_id())
+
+    async def scenario() -> None:
+        async with behind_proxy(url) as (proxy, engine, _):
+            for cut in range(cuts):
+                proxy.plan = ("before", "sent", "after")[cut % 3]
+                refusals_alone = cut % 2 == 0
+                to = nobody if refusals_alone else wallet
+                keys = [f"{cut} {each}" for each in range(CLIENTS)]
+                first = await asyncio.gather(*(engine.submit_all(keyed(to, key)) for key in keys))
+                proxy.plan = ("after", "before", "sent")[cut % 3]
+                again = await asyncio.gather(*(engine.submit_all(keyed(to, key)) for key in [*keys, f"{cut} more"]))
+
+                assert [each.outcomes for each in again[:-1]] == [each.outcomes for each in first]
+                assert [each.replayed for each in again] == [True] * CLIENTS + [refusals_alone and again[-1].replayed]
+            assert proxy.cuts == 2 * cuts
+
+    run(scenario())
+    assert stored(url)[1] == sum(CLIENTS + 1 for cut in range(cuts) if cut % 2)
+
+
+def test_a_key_whose_outcome_is_unknown_is_asked_again(url: str, wallet: WalletId) -> None:
+    """COMMIT was done and the server is away: nobody knows; once it is back, the same key has the answer."""
+    settings = {"reconnect_seconds": 0.5, "idle_in_transaction_timeout_seconds": 0.4}
+
+    async def scenario() -> Answers:
+        async with behind_proxy(url, **settings) as (proxy, engine, _):
+            await engine.submit(deposit(wallet, 10))
+            proxy.plan, proxy.refuse = "after", True
+            with pytest.raises(CommitUnknownError):
+                await engine.submit_all(keyed(wallet, "k"))
+            proxy.refuse = False
+            return await engine.submit_all(keyed(wallet, "k"))
+
+    answers = run(scenario())
+    assert answers.replayed
+    assert isinstance(answers.outcomes[0], Recorded)
+    assert stored(url)[1] == 11
+
+
+def test_a_debit_that_comes_between_is_not_there_yet(url: str, wallet: WalletId) -> None:
+    """A refund of a debit that another process commits while the refund waits for its turn is refused, not broken."""
+    setup = opened(url)
+    business = new_wallet(setup, OwnerKind.BUSINESS)
+    accepted(setup, deposit(wallet, 100))
+    run(setup.close())
+    paying = debit(business, wallet, 30)
+    holding = hold(business, wallet, 30)
+
+    async def scenario() -> list[Any]:
+        async with engine_over(url) as (engine, _), engine_over(url) as (_, other):
+            async with other.transaction() as transaction:
+                work = Work(await transaction.load(touched([paying, holding])), (head := await transaction.head()).size)
+                work.answer(Submission((paying, holding)))
+                asked = [asyncio.create_task(engine.submit_all(Submission((refund(paying.id), capture(holding.id)))))]
+                await until_locked(url)
+                batch = work.batch(head, 0)
+                assert batch is not None
+                transaction.append(batch)
+            early = await asked[0]
+            late = await engine.submit_all(Submission((refund(paying.id), capture(holding.id))))
+            return [*early.outcomes, *late.outcomes]
+
+    kinds = [type(each) for each in run(scenario())]
+    assert kinds == [NotRefundable, UnknownHold, Recorded, Recorded]
 
 
 def test_what_cannot_be_looked_up_stays_unknown(url: str, wallet: WalletId) -> None:

@@ -217,6 +217,15 @@ def test_nothing_happens_to_a_hold_that_has_ended(event: Event, status: HoldStat
         evolve(before(status), Recorded(POSITION, event))
 
 
+def test_a_capture_takes_nothing_of_another_hold() -> None:
+    """A capture beyond its hold is not believed, though so much and more is held."""
+    state = with_hold(given(100, 50, held=60), captured=5)
+
+    assert evolve(state, Recorded(POSITION, taken(25, 30, held=35, final=True)))
+    with pytest.raises(HistoryError, match="31 units captured"):
+        evolve(state, Recorded(POSITION, taken(26, 31, held=35, final=True)))
+
+
 def test_more_is_not_freed_than_is_held() -> None:
     """What is held of a wallet never falls below nothing, whatever the event states."""
     state = with_hold(given(100, 50))

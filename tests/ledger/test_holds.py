@@ -205,6 +205,7 @@ def test_a_hold_from_beginning_to_end() -> None:
         event = decide(state, command)
         assert isinstance(event, HoldPlaced | CaptureAccepted | HoldVoided)
         state.apply(evolve(state, Recorded(position, event)))
+        assert state.holds[HOLD].position == position
 
     kept = state.holds[HOLD]
     assert (kept.status, kept.captured, kept.capturable, kept.number, kept.position) == ("voided", 15, 0, 10, 13)

@@ -1,40 +1,76 @@
-"""Random commands against the simplest model of a ledger there is: a balance and a history for each wallet."""
+"""Random commands against the simplest model of a ledger there is, beside the real engine and store."""
 
+import copy
 import shutil
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
-    RuleBasedStateMachine,
-    invariant,
-    multiple,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from monedero.bootstrap import new_id
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
-from monedero.engine.work import Outcome
-from monedero.ledger.commands import Command, Debit, Deposit
-from monedero.ledger.errors import BalanceLimit, BusinessHasWallet, EmailTaken, UnknownWallet
-from monedero.ledger.events import DebitAccepted, DebitDenied, DepositAccepted, Movement, Recorded
-from monedero.ledger.ids import OwnerId, WalletId
+from monedero.engine.work import Outcome, Submission
+from monedero.ledger.claims import claiming
+from monedero.ledger.commands import Command
+from monedero.ledger.errors import BatchRefused, KeyReused
+from monedero.ledger.events import Recorded, kind_and_status
+from monedero.ledger.ids import WalletId
 from monedero.ledger.money import BALANCE_LIMIT
 from monedero.ledger.profiles import OwnerKind
 from monedero.storage.store import NEWEST
 from tests.ledgers import EMBEDDED, POSTGRES, Ledgers, opened
-from tests.support import commit, debit, deposit, opening, registration, run
+from tests.properties.model import Model
+from tests.support import (
+    capture,
+    debit,
+    deposit,
+    expiry,
+    hold,
+    opening,
+    payout,
+    refund,
+    registration,
+    run,
+    submitted,
+    transfer,
+    void,
+    withdrawal,
+)
 
-UNITS = st.one_of(st.integers(1, 20), st.integers(1, 10**19 - 1), st.just(BALANCE_LIMIT))
-KINDS = st.sampled_from(OwnerKind)
-STEPS = 50
+STEPS = 40
+SECOND = 1_000_000
+START = 1_000_000_000 * SECOND
+DECIDED = ("accepted", "placed", "voided", "expired", "registered", "opened")
 
-History = list[tuple[str, str, int]]
+UNITS = st.one_of(st.integers(1, 20), st.integers(1, 20), st.integers(1, 10**19 - 1), st.just(BALANCE_LIMIT))
+PART = st.one_of(st.none(), UNITS)
+PICK = st.integers(0, 63)
+"""Which of what there is: taken around the corner, so that it fits however much there is."""
+KINDS = (
+    "deposit",
+    "debit",
+    "debit the wrong way",
+    "refund",
+    "hold",
+    "capture",
+    "final",
+    "void",
+    "expire",
+    "payout",
+    "withdrawal",
+    "transfer",
+    "register",
+    "open",
+)
+STEP = st.tuples(st.sampled_from(KINDS), PICK, PICK, PART)
+REQUESTS = st.one_of(st.none(), st.tuples(st.sampled_from("ab"), st.sampled_from([b"1", b"1", b"2"])))
+
+Step = tuple[str, int, int, int | None]
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -43,152 +79,160 @@ class LedgerMachine(RuleBasedStateMachine):
     ledgers: Ledgers
     kind: str
 
-    owners: Bundle[tuple[OwnerKind, OwnerId]] = Bundle("owners")
-    customers: Bundle[WalletId] = Bundle("customers")
-    businesses: Bundle[WalletId] = Bundle("businesses")
-
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="ledger-model-"))
         self.url = self.ledgers.new(self.kind, self.folder)
         self.store = opened(self.url)
-        self.kinds: dict[WalletId, OwnerKind] = {}
-        self.balances: dict[WalletId, int] = {}
-        self.histories: dict[WalletId, History] = {}
-        self.emails: set[tuple[OwnerKind, str]] = set()
-        self.with_wallet: set[OwnerId] = set()
-        self.events = 0
-        self.touched: set[WalletId] = set()
+        self.model = Model()
+        self.now = START
+        self.claims: dict[str, tuple[bytes, object]] = {}
+        self.listed: dict[WalletId, int] = {}
 
     def teardown(self) -> None:
-        before = self.stored_wallets()
+        before = self.projections()
         rebuild(self.store)
-        assert self.stored_wallets() == before
+        assert self.projections() == before
         run(self.store.close())
         self.ledgers.drop(self.url)
         shutil.rmtree(self.folder)
 
-    @rule(target=owners, kind=KINDS, email=st.sampled_from(["a@x.org", "A@x.org", "b@x.org", "ß@x.org", "SS@x.org"]))
-    def register(
-        self, kind: OwnerKind, email: str
-    ) -> MultipleResults[tuple[OwnerKind, OwnerId]] | tuple[OwnerKind, OwnerId]:
-        command = registration(kind, email)
-        (outcome,) = commit(self.store, [command])
-        key = kind, email.casefold()
-        if key in self.emails:
-            assert outcome == EmailTaken()
-            return multiple()
-        self.emails.add(key)
-        self.events += 1
-        return kind, command.id
+    @initialize()
+    def people(self) -> None:
+        """Let there be a business and a customer with two wallets, so that most commands mean something."""
+        business, customer = registration(OwnerKind.BUSINESS, "a@x.org"), registration(OwnerKind.CUSTOMER, "a@x.org")
+        wallets = [opening(customer.id, OwnerKind.CUSTOMER) for _ in range(2)]
+        self.submit(business, customer, opening(business.id, OwnerKind.BUSINESS), *wallets)
+        self.submit(*(deposit(wallet.id, 50) for wallet in wallets))
 
-    @rule(target=customers, owner=owners)
-    def open_customer_wallet(self, owner: tuple[OwnerKind, OwnerId]) -> MultipleResults[WalletId] | WalletId:
-        return self.open(owner) if owner[0] is OwnerKind.CUSTOMER else multiple()
+    @rule(step=STEP)
+    def one(self, step: Step) -> None:
+        self.submit(self.made(step))
 
-    @rule(target=businesses, owner=owners)
-    def open_business_wallet(self, owner: tuple[OwnerKind, OwnerId]) -> MultipleResults[WalletId] | WalletId:
-        return self.open(owner) if owner[0] is OwnerKind.BUSINESS else multiple()
+    @rule(steps=st.lists(STEP, min_size=1, max_size=6), atomic=st.booleans(), tried=st.booleans(), request=REQUESTS)
+    def several(self, steps: list[Step], atomic: bool, tried: bool, request: tuple[str, bytes] | None) -> None:
+        self.submit(*map(self.made, steps), atomic=atomic, tried=tried, request=request)
 
-    def open(self, owner: tuple[OwnerKind, OwnerId]) -> MultipleResults[WalletId] | WalletId:
-        kind, owner_id = owner
-        command = opening(owner_id, kind)
-        (outcome,) = commit(self.store, [command])
-        if kind is OwnerKind.BUSINESS and owner_id in self.with_wallet:
-            assert outcome == BusinessHasWallet()
-            return multiple()
-        self.with_wallet.add(owner_id)
-        self.kinds[command.id] = kind
-        self.balances[command.id] = 0
-        self.histories[command.id] = []
-        self.events += 1
-        return command.id
+    @rule(step=STEP, request=REQUESTS)
+    def under_a_key(self, step: Step, request: tuple[str, bytes] | None) -> None:
+        self.submit(self.made(step), request=request)
 
-    @rule(wallet=st.one_of(customers, customers, businesses), units=UNITS)
-    def deposit(self, wallet: WalletId, units: int) -> None:
-        self.perform(deposit(wallet, units))
+    @rule(seconds=st.integers(1, 60))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * SECOND
 
-    @rule(business=businesses, customer=customers, units=UNITS)
-    def debit(self, business: WalletId, customer: WalletId, units: int) -> None:
-        self.perform(debit(business, customer, units))
+    def made(self, step: Step) -> Command:
+        """Return the command of a step, with the time that it is."""
+        kind, first, second, part = step
+        command = self.command(kind, first, second, part)
+        return msgspec.structs.replace(command, at=self.now)
 
-    @rule(business=customers, customer=businesses, units=UNITS)
-    def debit_the_wrong_way(self, business: WalletId, customer: WalletId, units: int) -> None:
-        self.perform(debit(business, customer, units))
+    def command(self, kind: str, first: int, second: int, part: int | None) -> Command:  # noqa: C901, PLR0911, PLR0912
+        wallets, units = list(self.model.wallets), part or 10
+        customers = [each for each in wallets if self.model.wallets[each].kind is OwnerKind.CUSTOMER]
+        businesses = [each for each in wallets if self.model.wallets[each].kind is OwnerKind.BUSINESS]
+        customer, business = customers[first % len(customers)], businesses[second % len(businesses)]
+        anyone = wallets[first % len(wallets)]
+        holds, paid = [*self.model.holds, new_id()], [*self.model.paid, new_id()]
+        held, debited = holds[first % len(holds)], paid[first % len(paid)]
+        match kind:
+            case "deposit":
+                return deposit(anyone, units)
+            case "debit":
+                return debit(business, customer, units)
+            case "debit the wrong way":
+                return debit(customer, business, units)
+            case "refund":
+                return refund(debited, part)
+            case "hold":
+                return hold(business, customer, units, self.now + second * SECOND)
+            case "capture" | "final":
+                return capture(held, part, final=kind == "final")
+            case "void":
+                return void(held)
+            case "expire":
+                return expiry(held, self.now)
+            case "payout":
+                return payout(anyone, units)
+            case "withdrawal":
+                return withdrawal(anyone, units)
+            case "transfer":
+                return transfer(customer, wallets[second % len(wallets)], units)
+            case "register":
+                email = ("a@x.org", "A@x.org", "b@x.org", "ß@x.org", "SS@x.org")[second % 5]
+                return registration(list(OwnerKind)[first % 2], email)
+            case _:
+                owners = list(self.model.owners)
+                return opening(owners[first % len(owners)], list(OwnerKind)[second % 2])
 
-    @rule(business=businesses, customer=customers, other=customers, steps=st.lists(st.tuples(st.integers(0, 2), UNITS)))
-    def batch(self, business: WalletId, customer: WalletId, other: WalletId, steps: list[tuple[int, int]]) -> None:
-        makers = (
-            lambda units: deposit(customer, units),
-            lambda units: debit(business, customer, units),
-            lambda units: debit(business, other, units),
-        )
-        self.perform(*(makers[which](units) for which, units in steps))
-
-    def perform(self, *commands: Command) -> None:
-        for command, outcome in zip(commands, commit(self.store, commands), strict=True):
-            if isinstance(command, Deposit):
-                self.expect_deposit(command, outcome)
-            elif isinstance(command, Debit):
-                self.expect_debit(command, outcome)
-
-    def expect_deposit(self, command: Deposit, outcome: Outcome) -> None:
-        wallet, amount = command.wallet_id, command.amount
-        if self.kinds[wallet] is OwnerKind.BUSINESS:
-            assert outcome == UnknownWallet(wallet)
-        elif self.balances[wallet] + amount > BALANCE_LIMIT:
-            assert outcome == BalanceLimit()
+    def submit(
+        self, *commands: Command, atomic: bool = False, tried: bool = False, request: tuple[str, bytes] | None = None
+    ) -> None:
+        """Have a submission decided by both, and compare what became of it."""
+        claim = None if request is None else claiming(request[0], request[1])
+        (answers,) = submitted(self.store, Submission(commands, claim, atomic, tried))
+        given = answers.refusal or answers.outcomes
+        if request is not None and not tried and request[0] in self.claims:
+            fingerprint, first = self.claims[request[0]]
+            assert given == (first if fingerprint == request[1] else KeyReused())
+            assert answers.replayed is (fingerprint == request[1])
+            return
+        assert not answers.replayed
+        after = copy.deepcopy(self.model)
+        said = [after.perform(command) for command in commands]
+        if atomic and (failed := next((each for each in said if each not in DECIDED), None)):
+            assert isinstance(answers.refusal, BatchRefused)
+            assert answers.refusal.index == said.index(failed)
+            after = self.model
         else:
-            self.balances[wallet] += amount
-            self.note("deposit", "accepted", amount, outcome, wallet)
+            assert [what(outcome) for outcome in answers.outcomes] == said
+            positions = [outcome.position for outcome in answers.outcomes if isinstance(outcome, Recorded)]
+            assert positions == list(range(self.model.events, after.events))
+        if tried:
+            return
+        self.model = after
+        if request is not None:
+            self.claims[request[0]] = request[1], given
 
-    def expect_debit(self, command: Debit, outcome: Outcome) -> None:
-        payer, payee, amount = command.customer_wallet_id, command.business_wallet_id, command.amount
-        if self.kinds[payee] is not OwnerKind.BUSINESS or self.kinds[payer] is not OwnerKind.CUSTOMER:
-            assert isinstance(outcome, UnknownWallet)
-        elif self.balances[payer] < amount or self.balances[payee] + amount > BALANCE_LIMIT:
-            self.note("debit", "denied", amount, outcome, payer, payee)
-        else:
-            self.balances[payer] -= amount
-            self.balances[payee] += amount
-            self.note("debit", "accepted", amount, outcome, payer, payee)
-
-    def note(self, kind: str, status: str, amount: int, outcome: Outcome, *wallets: WalletId) -> None:
-        assert isinstance(outcome, Recorded)
-        assert outcome.position == self.events
-        self.events += 1
-        for wallet in wallets:
-            self.histories[wallet].append((kind, status, amount))
-        self.touched.update(wallets)
-
-    def stored_wallets(self) -> list[object]:
+    def projections(self) -> list[object]:
         with self.store.snapshot() as snapshot:
-            return list(snapshot.wallets())
+            return [*snapshot.wallets(), *snapshot.holds(), *snapshot.refunds()]
 
     @invariant()
     def projection_is_the_replay_and_the_model(self) -> None:
         with self.store.snapshot() as snapshot:
-            assert verify(snapshot).events == self.events
-            stored = {wallet.id: wallet.balance for wallet in snapshot.wallets()}
-        assert stored == self.balances
-        assert all(balance >= 0 for balance in stored.values())
+            found = verify(snapshot)
+            wallets = {wallet.id: (wallet.balance, wallet.held) for wallet in snapshot.wallets()}
+            holds = {hold.id: (hold.status, hold.captured, hold.amount) for hold in snapshot.holds()}
+            refunds = [refunded for _, refunded in snapshot.refunds()]
+        model = self.model
+        assert (found.events, found.deposited, found.paid_out) == (model.events, model.deposited, model.paid_out)
+        assert wallets == {each: (wallet.balance, wallet.held) for each, wallet in model.wallets.items()}
+        assert holds == {each: (hold.status, hold.captured, hold.amount) for each, hold in model.holds.items()}
+        assert refunds == [paid.refunded for paid in model.paid.values() if paid.refunded]
+        assert all(0 <= held <= balance for balance, held in wallets.values())
+        assert sum(balance for balance, _ in wallets.values()) == model.deposited - model.paid_out
 
     @invariant()
     def listings_are_the_models(self) -> None:
-        for wallet in self.touched:
-            listed = run(self.store.queries.wallet_transactions(self.kinds[wallet], wallet, NEWEST, 10_000))
-            assert listed is not None
-            assert [shown(recorded) for recorded in reversed(listed.transactions)] == self.histories[wallet]
-        self.touched.clear()
+        for wallet_id, wallet in self.model.wallets.items():
+            if self.listed.get(wallet_id, 0) < len(wallet.history):
+                listed = run(self.store.queries.wallet_transactions(wallet.kind, wallet_id, NEWEST, 10_000))
+                assert listed is not None
+                assert [shown(recorded) for recorded in reversed(listed.transactions)] == wallet.history
+                self.listed[wallet_id] = len(wallet.history)
+        expiring = [expires_at for _, expires_at in run(self.store.queries.expiring(1000))]
+        assert expiring == sorted(each.expires_at for each in self.model.holds.values() if each.status == "open")
+
+
+def what(outcome: Outcome) -> str:
+    """Return what the model says of an outcome: its status, or the refusal's name."""
+    return kind_and_status(outcome.event)[1] if isinstance(outcome, Recorded) else type(outcome).__name__
 
 
 def shown(recorded: Recorded) -> tuple[str, str, int]:
     """Return what the model notes of a transaction."""
-    event = recorded.event
-    assert isinstance(event, Movement)
-    kind = "deposit" if isinstance(event, DepositAccepted) else "debit"
-    assert kind == "deposit" or isinstance(event, DebitAccepted | DebitDenied)
-    return kind, "denied" if isinstance(event, DebitDenied) else "accepted", event.amount
+    return *kind_and_status(recorded.event), recorded.event.amount  # type: ignore[union-attr]
 
 
 # In parts, so that every processor takes some; each part explores on its own. An example on PostgreSQL takes ten
@@ -198,7 +242,7 @@ def shown(recorded: Recorded) -> tuple[str, str, int]:
 def test_the_ledger_is_its_model(
     kind: str, share: int, part: int, request: pytest.FixtureRequest, ledgers: Ledgers
 ) -> None:
-    """After every command no wallet is negative, all sums are zero, and projection, replay and listings agree."""
+    """After every command no wallet is negative, all sums are zero, and projections, replay and listings agree."""
     examples = max(1, request.config.getoption("--examples") // share)
     machine = type(f"LedgerMachine{part}", (LedgerMachine,), {"ledgers": ledgers, "kind": kind})
 
