@@ -123,7 +123,11 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
     hold_seconds = settings.hold_hours * 60 * 60
     services = Services(engine, store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom)
     limits = Limits(
-        settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
+        settings.body_limit_bytes,
+        settings.json_depth_limit,
+        settings.page_default_items,
+        settings.page_limit_items,
+        settings.read_limit_items,
     )
     return create_app(services, limits, settings.hosts, lifespan)
 

@@ -17,7 +17,11 @@ PARAMETERS = {
     "WALLET_POSITIONS": (1, NEWEST, 100),
     "EVENTS_AT": (apsw.carray(array("q", (1, 2))),),
     "OWNER_TRANSACTIONS": (b"", NEWEST, 100, "customer"),
-    "WALLETS_OF_OWNER": (b"", "customer", NEWEST, 100),
+    "NEWEST_MOVEMENTS": (1, 0, NEWEST, 100),
+    "OLDEST_MOVEMENTS": (1, 0, NEWEST, 100),
+    "EVENTS_BY_POSITION": (apsw.carray(array("q", (1, 2))),),
+    "SIZE": (),
+    "WALLETS_OF_OWNER": (b"", "customer", 100),
     "EVENT_BY_ID": (b"",),
     "OWNER_BY_ID": (b"", "customer"),
     "WALLET_BY_ID": (b"",),
@@ -64,7 +68,7 @@ def test_listings_take_the_same_statements_however_many_wallets(database: Path, 
     for connection in connections[1:]:
         store.queries._idle.put(connection)  # noqa: SLF001 - as they came
     listing = "wallets"
-    run(store.queries.wallets(OwnerKind.CUSTOMER, owner.id, NEWEST, 1000))
+    run(store.queries.wallets(OwnerKind.CUSTOMER, owner.id, 1000))
     listing = "history"
     run(store.queries.owner_transactions(OwnerKind.CUSTOMER, owner.id, NEWEST, 1000))
     listing = "transactions"

@@ -17,6 +17,7 @@ from tests.support import accepted, deposit, new_wallet, opening, registration, 
 NOBODY = new_id()
 IDS = f"{{{NOBODY}}}"
 PAGE = {"before": NEWEST, "limit": 101}
+PART: dict[str, object] = {"wallet": 1, "first": 0, "end": NEWEST, "limit": 101}
 PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "LOAD_WALLETS": (IDS,),
     "LOAD_OWNERS": (IDS,),
@@ -25,7 +26,10 @@ PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "WALLET_BY_ID": (NOBODY,),
     "EVENT_BY_ID": (NOBODY,),
     "OWNER_BY_ID": (NOBODY, "customer"),
-    "WALLETS_OF_OWNER": (NOBODY, "customer", NEWEST, 101),
+    "EVENTS_BY_POSITION": ("{1,2}",),
+    "NEWEST_MOVEMENTS": PART,
+    "OLDEST_MOVEMENTS": PART,
+    "WALLETS_OF_OWNER": (NOBODY, "customer", 101),
     "WALLET_TRANSACTIONS": {"wallet": NOBODY, **PAGE},
     "OWNER_TRANSACTIONS": {"owner": NOBODY, "kind": "customer", **PAGE},
 }
@@ -104,7 +108,7 @@ def statements_of(ledgers: Ledgers, kind: str, url: str, store: Store, name: str
     before = len(server.log.read_text())
     match name:
         case "wallets":
-            assert run(store.queries.wallets(OwnerKind.CUSTOMER, owner, NEWEST, 1000))
+            assert run(store.queries.wallets(OwnerKind.CUSTOMER, owner, 1000))
         case "owner_transactions":
             assert run(store.queries.owner_transactions(OwnerKind.CUSTOMER, owner, NEWEST, 1000))
         case _:

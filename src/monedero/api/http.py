@@ -41,12 +41,16 @@ class ClientGoneError(Exception):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a request may cost. Sizes in bytes, depth in nested arrays and objects, pages in items."""
+    """What a request may cost. Sizes in bytes, depth in nested arrays and objects, pages in items.
+
+    `read_items` is how many transactions a filtered page or a statement may read.
+    """
 
     body_bytes: int
     json_depth: int
     page_default: int
     page_limit: int
+    read_items: int
 
 
 class Request:

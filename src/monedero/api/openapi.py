@@ -129,8 +129,12 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
         described["parameters"] += [_IF_NONE_MATCH] * operation.tagged
     else:
         described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
+    described["parameters"] += [
+        {"name": each.name, "in": "query", "description": each.description, "schema": each.schema}
+        for each in operation.parameters
+    ]
     if operation.paged:
-        described["parameters"] += _page_parameters(limits)
+        described["parameters"] += _page_parameters(limits)[: 1 + operation.cursor]
     if operation.body:
         content: Json = {"schema": {"$ref": _REFERENCE.format(name=operation.body.__name__)}}
         if documented.get("body"):
@@ -178,7 +182,8 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
             "application/json": {
                 "schema": {"$ref": _REFERENCE.format(name=operation.answer.__name__)},
                 **_shown(examples, operation.status),
-            }
+            },
+            **{media: {"schema": {"type": "string"}} for media in operation.media},
         },
     }
     if operation.method == "POST":
