@@ -87,6 +87,16 @@ def test_a_wallets_newest_page_is_two_index_scans_merged(database: Path) -> None
     assert not any("TEMP B-TREE" in step for step in steps)
 
 
+@pytest.mark.parametrize("name", ["NEWEST_MOVEMENTS", "OLDEST_MOVEMENTS"])
+def test_a_part_of_a_wallets_history_is_two_index_scans_merged(database: Path, name: str) -> None:
+    """From either end, and within bounds, the rows come in order: nothing is sorted, nothing beyond them is read."""
+    steps = plan(database, name)
+
+    assert "SEARCH events USING INDEX events_by_payer (payer=? AND rowid>? AND rowid<?)" in steps
+    assert "SEARCH events USING INDEX events_by_payee (payee=? AND rowid>? AND rowid<?)" in steps
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
 def test_a_customers_newest_page_takes_the_newest_of_each_wallet(database: Path) -> None:
     """A customer's page reads no more of a wallet than the page can hold, from the index alone."""
     steps = plan(database, "OWNER_TRANSACTIONS")

@@ -77,6 +77,18 @@ def test_a_wallets_newest_page_reads_no_more_than_a_page(filled: str) -> None:
     assert "Index Scan Backward using events_by_payee" in steps
 
 
+@pytest.mark.parametrize(
+    ("name", "scan"), [("NEWEST_MOVEMENTS", "Index Scan Backward"), ("OLDEST_MOVEMENTS", "Index Scan")]
+)
+def test_a_part_of_a_wallets_history_is_read_in_order(filled: str, name: str, scan: str) -> None:
+    """From either end, and within bounds, by an index for each side: neither side is sorted."""
+    steps = plan(filled, name)
+
+    assert f"{scan} using events_by_payer" in steps
+    assert f"{scan} using events_by_payee" in steps
+    assert "Sort  (" not in steps
+
+
 @pytest.mark.parametrize("wallets", [1, 100])
 @pytest.mark.parametrize("kind", POSTGRES)
 def test_listings_take_the_same_statements_however_many_wallets(
