@@ -29,7 +29,12 @@ from tests.support import (
     withdrawal,
 )
 
-KINDS = ("deposit", "debit", "hold", "capture", "void", "transfer", "withdrawal", "payout", "refund", "open")
+KINDS = (
+    "deposit", "debit", "debit", "hold", "capture", "void", "transfer", "transfer", "withdrawal", "payout", "refund",
+    "open",
+)  # fmt: skip
+WALLETS = (0, 0, 0, 1, 2)
+"""Mostly the first, so that a history becomes long enough to have pages."""
 
 
 class Move(NamedTuple):
@@ -41,9 +46,11 @@ class Move(NamedTuple):
     units: int
 
 
-MOVES = st.lists(
-    st.builds(Move, st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 3), st.integers(1, 12)), max_size=30
+_MOVE = st.builds(
+    Move, st.sampled_from(KINDS), st.sampled_from(WALLETS), st.sampled_from(WALLETS[2:]), st.integers(1, 12)
 )
+FEW_MOVES = st.lists(_MOVE, max_size=8)
+MOVES = st.lists(_MOVE, min_size=10, max_size=30).map(lambda moves: [Move("deposit", 0, 0, 20), *moves])
 
 
 class Town:

@@ -123,6 +123,14 @@ def test_moments_that_are_none(world: World, wrong: str) -> None:
         assert answer.json()["detail"].startswith(f"The value of '{query[1]}' must be a position")
 
 
+@pytest.mark.parametrize("wrong", ["x", "-1", "9" * 5000, str(2**63)])
+def test_a_position_to_read_at_that_is_none(world: World, wrong: str) -> None:
+    """400, however long it is."""
+    answer = world.client.get(f"/wallets/{world.wallet}", headers={"Ledger-Min-Position": wrong, **FULL})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_position")
+
+
 def test_wallets_and_forms_that_nobody_has(world: World) -> None:
     """An unknown wallet is 404, an unknown form 400, a period that ends before it begins too."""
     for path in ("balance", "statement"):

@@ -144,9 +144,10 @@ def test_the_last_change_behind_many_denials_is_found_by_version(store: Store) -
     never = accepted(store, *denied)[-1].position
     changes = accepted(store, deposit(customer, 5), hold(business, customer, 1))
     bound = accepted(store, *(debit(business, customer, 99) for _ in range(MANY)))[-1].position
-    accepted(store, deposit(customer, 5))
-    wallet, queries = wallet_of(store, customer), counted(store)
+    accepted(store, deposit(customer, 5), debit(business, customer, 1))
+    wallet, till, queries = wallet_of(store, customer), wallet_of(store, business), counted(store)
     assert isinstance(queries, Counted)
+    assert run(last_change(store.queries, till, changes[-1].position)) == till.number
 
     assert run(last_change(queries, wallet, bound)) == changes[-1].position
     assert run(last_change(queries, wallet, changes[0].position)) == changes[0].position

@@ -23,14 +23,14 @@ from monedero.ledger.state import Wallet
 from monedero.storage.store import NEWEST, Queries, Store
 from tests.ledgers import BOTH, Ledgers, opened
 from tests.support import accepted, new_wallet, run
-from tests.town import MOVES, Move, Town
+from tests.town import FEW_MOVES, MOVES, Move, Town
 
 PAGES_LIMIT = 500
 FILTERS = st.builds(
     Filter,
-    st.sampled_from([None, "deposit", "debit", "hold", "transfer"]),
-    st.sampled_from([None, "accepted", "denied", "placed"]),
-    st.integers(0, 20),
+    st.sampled_from([None, None, "deposit", "debit", "transfer"]),
+    st.sampled_from([None, None, "accepted", "denied"]),
+    st.one_of(st.just(0), st.integers(0, 20)),
     st.one_of(st.just(NEWEST), st.integers(0, 40)),
 )
 Check = Callable[[Store], None]
@@ -146,9 +146,10 @@ def test_a_statement_adds_up(on_ledgers: OnLedgers, moves: list[Move], data: st.
     def check(store: Store) -> None:
         town = Town(store)
         town.play(moves)
-        wallet_id = data.draw(st.sampled_from([town.till, *town.wallets]))
-        end = data.draw(st.integers(town.opened[wallet_id] + 1, town.length))
-        first = data.draw(st.integers(0, end))
+        wallet_id = data.draw(st.sampled_from([town.till, town.wallets[0], *town.wallets[:3]]))
+        opened_at = town.opened[wallet_id]
+        end = data.draw(st.one_of(st.just(town.length), st.integers(opened_at + 1, town.length)))
+        first = data.draw(st.one_of(st.just(min(opened_at, end)), st.integers(0, end)))
         limit, most = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 8))
         wallet = wallet_of(store, wallet_id)
         pages: list[Statement] = []
@@ -159,6 +160,7 @@ def test_a_statement_adds_up(on_ledgers: OnLedgers, moves: list[Move], data: st.
 
         for page, following in itertools.pairwise(pages):
             assert page.closing == following.opening.balance
+            assert following.lines or len(page.lines) + page.unmoved == most
         for page in pages:
             assert page.opening.balance + sum(line.amount for line in page.lines) == page.closing
             assert page.total_in - page.total_out == page.closing - page.opening.balance
@@ -200,7 +202,7 @@ def test_a_filtered_walk_is_the_listing_filtered(
     def check(store: Store) -> None:
         town = Town(store)
         town.play(moves)
-        wallet = wallet_of(store, data.draw(st.sampled_from([town.till, *town.wallets])))
+        wallet = wallet_of(store, data.draw(st.sampled_from([town.till, town.wallets[0], *town.wallets[:2]])))
         limit, most = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 9))
         listed = run(store.queries.movements(wallet.number, 0, NEWEST, 1000))
         walked: list[Recorded] = []
@@ -266,7 +268,9 @@ def passes(wanted: Filter, recorded: Recorded) -> bool:
 
 
 @checked
-@given(moves=MOVES, meanwhile=st.lists(MOVES, max_size=6), limit=st.integers(1, 3), recent=st.sampled_from([1, 2, 16]))
+@given(
+    moves=MOVES, meanwhile=st.lists(FEW_MOVES, max_size=6), limit=st.integers(1, 3), recent=st.sampled_from([1, 2, 16])
+)
 def test_a_walk_through_wallets_is_stable(
     on_ledgers: OnLedgers, moves: list[Move], meanwhile: list[list[Move]], limit: int, recent: int
 ) -> None:
@@ -298,7 +302,7 @@ def test_a_walk_through_wallets_is_stable(
 
 
 @checked
-@given(moves=MOVES, meanwhile=st.lists(MOVES, max_size=6), limit=st.integers(1, 4))
+@given(moves=MOVES, meanwhile=st.lists(FEW_MOVES, max_size=6), limit=st.integers(1, 4))
 def test_a_walk_through_an_owners_history_is_stable(
     on_ledgers: OnLedgers, moves: list[Move], meanwhile: list[list[Move]], limit: int
 ) -> None:

@@ -1,5 +1,6 @@
 """The past of a wallet: its balance at some moment, and its statement."""
 
+import asyncio
 from urllib.parse import urlencode
 
 import msgspec
@@ -68,7 +69,8 @@ async def show_statement(services: Services, request: Request) -> Response:
             "comes in pages",
             "statement_too_long",
         )
-    return _document(made, form, (_words(since, wallet.created_at), _words(until, services.now())))
+    words = _words(since, wallet.created_at), _words(until, services.now())
+    return await asyncio.to_thread(_document, made, form, words)  # It may take a good part of a second.
 
 
 async def _settled(services: Services, request: Request, position: int | None) -> tuple[Queries, int]:
