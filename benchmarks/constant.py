@@ -31,7 +31,12 @@ def main() -> None:
     ]
     settings = load_settings(port=0)
     limits = Limits(
-        settings.body_limit_bytes, settings.json_depth_limit, settings.page_default_items, settings.page_limit_items
+        settings.body_limit_bytes,
+        settings.json_depth_limit,
+        settings.page_default_items,
+        settings.page_limit_items,
+        settings.read_limit_items,
+        settings.batch_limit_bytes,
     )
     services, lifespan = cast("Services", None), cast("ASGIApplication", Starlette())
     listener = socket.create_server((settings.host, 0), backlog=BACKLOG_CONNECTIONS)

@@ -15,6 +15,8 @@ import uvloop
 
 from benchmarks.history import build
 from benchmarks.report import RESULTS, environment, print_environment, print_table, write
+from monedero.engine.moments import length_at, standing_at
+from monedero.engine.scans import Filter, scan_wallet
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
@@ -83,6 +85,10 @@ async def _measure(path: Path, wallet: WalletId, rounds: int) -> dict[str, list[
         f"page of {PAGE}": [page(reader, PAGE) for reader in readers],
         f"page of {LARGE_PAGE:,}": [page(reader, LARGE_PAGE) for reader in readers],
     }
+    size = await inline.size()
+    at = (await inline.events([size // 2]))[0].event.at
+    kinds["balance at a time"] = [partial(_balance_then, reader, wallet, size, at) for reader in readers]
+    kinds[f"page of {PAGE} debits"] = [partial(_filtered, reader, wallet) for reader in readers]
     found = {}
     for what, reads in kinds.items():
         times = await _by_turns(reads, rounds)
@@ -90,6 +96,21 @@ async def _measure(path: Path, wallet: WalletId, rounds: int) -> dict[str, list[
     inline.close()
     threaded.close()
     return found
+
+
+async def _balance_then(reader: Reader, wallet_id: WalletId, size: int, at: int) -> None:
+    """Find a time in the log, and how a wallet stood then."""
+    wallet = await reader.wallet(wallet_id)
+    if wallet is None or await standing_at(reader, wallet, await length_at(reader, size, at)) is None:
+        raise LookupError(wallet_id)
+
+
+async def _filtered(reader: Reader, wallet_id: WalletId) -> None:
+    """Read a page of debits from a history in which every other transaction is one."""
+    wallet = await reader.wallet(wallet_id)
+    if wallet is None:
+        raise LookupError(wallet_id)
+    await scan_wallet(reader, wallet, Filter("debit"), before=NEWEST, limit=PAGE, most=LARGE_PAGE)
 
 
 async def _by_turns(reads: list[Read], rounds: int) -> list[float]:

@@ -237,6 +237,7 @@ def application(
         settings.json_depth_limit,
         settings.page_default_items,
         settings.page_limit_items,
+        settings.read_limit_items,
         settings.batch_limit_bytes,
     )
     return Watched(create_app(services, limits, settings.hosts, lifespan, hooks.around), hooks.watchers, hooks.tracer)

@@ -109,6 +109,13 @@ class Settings(BaseSettings):
         100
     )
     page_limit_items: Annotated[Positive, Field(description="The largest `limit` of a listing, in items.")] = 1_000
+    read_limit_items: Annotated[
+        Positive,
+        Field(
+            description="How many transactions one request reads: a filtered page or a page of a statement ends there "
+            "and says how to go on; a statement as CSV or HTML that would need more is answered 400."
+        ),
+    ] = 10_000
     queue_limit_commands: Annotated[
         Positive, Field(description="How many commands may wait to be committed; over it: 503 with Retry-After.")
     ] = 10_000

@@ -127,7 +127,7 @@ def test_cursors_that_somebody_made_are_positions_at_most(world: World, position
     """A cursor is no secret: one made by hand leads to some place of the listing, never to an error of the server."""
     world.deposit(1)
     path = f"/customers/wallets/{world.wallet}/transactions"
-    made = Page(path, 0, 10).next(position)
+    made = Page(path, None, 10).next(position)
 
     assert world.client.get(made).status_code == 200
 

@@ -18,7 +18,11 @@ PARAMETERS = {
     "WALLET_POSITIONS": (1, NEWEST, 100),
     "EVENTS_AT": (apsw.carray(array("q", (1, 2))),),
     "OWNER_TRANSACTIONS": (b"", NEWEST, 100, "customer"),
-    "WALLETS_OF_OWNER": (b"", "customer", NEWEST, 100),
+    "NEWEST_MOVEMENTS": (1, 0, NEWEST, 100),
+    "OLDEST_MOVEMENTS": (1, 0, NEWEST, 100),
+    "EVENTS_BY_POSITION": (apsw.carray(array("q", (1, 2))),),
+    "SIZE": (),
+    "WALLETS_OF_OWNER": (b"", "customer", 100),
     "EVENT_BY_ID": (b"",),
     "OWNER_BY_ID": (b"", "customer"),
     "WALLET_BY_ID": (b"",),
@@ -30,7 +34,6 @@ PARAMETERS = {
     "LOAD_DEBITED": (BLOBS,),
     "LOAD_CLAIMS": (BLOBS,),
     "EVENTS_BY_ID": (BLOBS,),
-    "EVENTS_BY_POSITION": (apsw.carray(array("q", (1, 2))),),
     "REFUNDED": (1,),
     "EXPIRING": (64,),
 }
@@ -74,7 +77,7 @@ def test_listings_take_the_same_statements_however_many_wallets(database: Path, 
     for connection in connections[1:]:
         store.queries._idle.put(connection)  # noqa: SLF001 - as they came
     listing = "wallets"
-    run(store.queries.wallets(OwnerKind.CUSTOMER, owner.id, NEWEST, 1000))
+    run(store.queries.wallets(OwnerKind.CUSTOMER, owner.id, 1000))
     listing = "history"
     run(store.queries.owner_transactions(OwnerKind.CUSTOMER, owner.id, NEWEST, 1000))
     listing = "transactions"
@@ -90,6 +93,16 @@ def test_a_wallets_newest_page_is_two_index_scans_merged(database: Path) -> None
 
     assert "SEARCH events USING COVERING INDEX events_by_payer (payer=? AND rowid<?)" in steps
     assert "SEARCH events USING COVERING INDEX events_by_payee (payee=? AND rowid<?)" in steps
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize("name", ["NEWEST_MOVEMENTS", "OLDEST_MOVEMENTS"])
+def test_a_part_of_a_wallets_history_is_two_index_scans_merged(database: Path, name: str) -> None:
+    """From either end, and within bounds, the rows come in order: nothing is sorted, nothing beyond them is read."""
+    steps = plan(database, name)
+
+    assert "SEARCH events USING INDEX events_by_payer (payer=? AND rowid>? AND rowid<?)" in steps
+    assert "SEARCH events USING INDEX events_by_payee (payee=? AND rowid>? AND rowid<?)" in steps
     assert not any("TEMP B-TREE" in step for step in steps)
 
 

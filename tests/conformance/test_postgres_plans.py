@@ -17,6 +17,7 @@ from tests.support import accepted, deposit, new_wallet, opening, registration, 
 NOBODY = new_id()
 IDS = f"{{{NOBODY}}}"
 PAGE = {"before": NEWEST, "limit": 101}
+PART: dict[str, object] = {"wallet": 1, "first": 0, "end": NEWEST, "limit": 101}
 PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "LOAD_WALLETS": (IDS,),
     "LOAD_OWNERS": (IDS,),
@@ -34,7 +35,9 @@ PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "WALLET_BY_ID": (NOBODY,),
     "EVENT_BY_ID": (NOBODY,),
     "OWNER_BY_ID": (NOBODY, "customer"),
-    "WALLETS_OF_OWNER": (NOBODY, "customer", NEWEST, 101),
+    "NEWEST_MOVEMENTS": PART,
+    "OLDEST_MOVEMENTS": PART,
+    "WALLETS_OF_OWNER": (NOBODY, "customer", 101),
     "WALLET_TRANSACTIONS": {"wallet": NOBODY, **PAGE},
     "OWNER_TRANSACTIONS": {"owner": NOBODY, "kind": "customer", **PAGE},
 }
@@ -104,6 +107,18 @@ def test_a_wallets_newest_page_reads_no_more_than_a_page(filled: str) -> None:
     assert "Index Scan Backward using events_by_payee" in steps
 
 
+@pytest.mark.parametrize(
+    ("name", "scan"), [("NEWEST_MOVEMENTS", "Index Scan Backward"), ("OLDEST_MOVEMENTS", "Index Scan")]
+)
+def test_a_part_of_a_wallets_history_is_read_in_order(filled: str, name: str, scan: str) -> None:
+    """From either end, and within bounds, by an index for each side: neither side is sorted."""
+    steps = plan(filled, name)
+
+    assert f"{scan} using events_by_payer" in steps
+    assert f"{scan} using events_by_payee" in steps
+    assert "Sort  (" not in steps
+
+
 @pytest.mark.parametrize("wallets", [1, 100])
 @pytest.mark.parametrize("kind", POSTGRES)
 def test_listings_take_the_same_statements_however_many_wallets(
@@ -135,7 +150,7 @@ def statements_of(ledgers: Ledgers, kind: str, url: str, store: Store, name: str
     before = len(server.log.read_text())
     match name:
         case "wallets":
-            assert run(store.queries.wallets(OwnerKind.CUSTOMER, owner, NEWEST, 1000))
+            assert run(store.queries.wallets(OwnerKind.CUSTOMER, owner, 1000))
         case "owner_transactions":
             assert run(store.queries.owner_transactions(OwnerKind.CUSTOMER, owner, NEWEST, 1000))
         case _:

@@ -62,6 +62,9 @@ class Faulty:
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
         return await self._store.stored(event_ids)
 
+    async def ping(self) -> None:
+        await self._store.ping()
+
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         return self._store.snapshot()
 

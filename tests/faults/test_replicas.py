@@ -14,7 +14,7 @@ from monedero.storage.store import Queries, StoreUnavailableError
 from tests.api.world import World
 from tests.ledgers import POSTGRES, migrate, opened
 from tests.postgres import Server, server_folder, servers
-from tests.support import Service, accepted, commit, deposit, new_wallet, run
+from tests.support import Service, accepted, commit, deposit, new_wallet, run, until
 
 REPLICA_TESTS_SECONDS = 20
 PASSWORD = secrets.token_hex()
@@ -201,6 +201,32 @@ def test_over_http_a_client_reads_what_it_wrote(pair: Pair) -> None:
         wrong = client.get(f"/wallets/{world.wallet}", headers={"Ledger-Min-Position": "-1"})
 
     assert (beyond.status_code, wrong.status_code) == (412, 400)
+    pair.replica.resume_replay()
+
+
+def test_a_walk_skips_nothing_though_the_replica_is_behind(pair: Pair) -> None:
+    """A page goes on below what the client has seen, on a server that has seen it too."""
+    settings = {"MONEDERO_REPLICA_URLS": pair.replica.url("ledger"), "MONEDERO_REPLICA_LAG_SECONDS": "60"}
+    with Service(pair.primary.url("ledger"), **settings) as service, service.client() as client:
+        world = World(client)
+        path = f"/customers/wallets/{world.wallet}/transactions"
+        first = world.deposit(1)
+        until(lambda: len(client.get(path).json()["transactions"]) == 1)
+        until(lambda: pair.replica.sql("SELECT size FROM head", "ledger")[0][0] > int(first.headers["ledger-position"]))
+        pair.replica.pause_replay()
+        answers = [first, *(world.deposit(1) for _ in range(5))]
+        until(lambda: len(client.get(path).json()["transactions"]) == 1)
+        newest = {"Ledger-Min-Position": answers[-1].headers["ledger-position"]}
+        for listing in (path, f"{path}?kind=deposit", f"/customers/{world.customer}/transactions"):
+            walked, headers = [], newest
+            following = f"{listing}{'&' if '?' in listing else '?'}limit=2"
+            while following:
+                page = client.get(following, headers=headers).json()
+                wallets = page.get("wallets", [page])
+                walked += [each["id"] for wallet in wallets for each in wallet["transactions"]]
+                following, headers = page.get("next"), {}
+
+            assert walked == [answer.json()["id"] for answer in reversed(answers)], listing
     pair.replica.resume_replay()
 
 

@@ -8,6 +8,7 @@ from monedero.ledger.commands import (
     Command,
     Debit,
     Deposit,
+    EraseOwner,
     ExpireHold,
     OpenWallet,
     Payout,
@@ -96,6 +97,8 @@ class Model:
                 return self._leave("withdrawal", command, CUSTOMER)
             case Transfer():
                 return self._transfer(command)
+            case EraseOwner():
+                raise TypeError("an erasure moves nothing: tests/api/test_erasure.py")
             case _:
                 assert_never(command)
 

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import msgspec
 
 from monedero.api.errors import refused
+from monedero.api.filters import filtering
 from monedero.api.http import Request, Response, json_response
 from monedero.api.owners import owner_in_path, registration, show_owner
-from monedero.api.paging import link, page
+from monedero.api.paging import invalid_cursor, link, page
 from monedero.api.schemas import NewCustomer, WalletsBody, customer_body, wallet_body
 from monedero.api.services import Services, known
 from monedero.api.transaction_bodies import CustomerTransactionsBody, WalletTransactionsBody
 from monedero.api.writes import Write, submit
+from monedero.engine.scans import scan_owner
+from monedero.engine.walks import Place, PlaceUnknownError, walk_wallets
 from monedero.engine.work import Submission
 from monedero.ledger.commands import EraseOwner, RegisterOwner
 from monedero.ledger.errors import Refusal
@@ -57,22 +60,37 @@ async def erase(services: Services, request: Request) -> Response:
 
 
 async def wallets(services: Services, request: Request) -> Response:
-    """List a customer's wallets, last changed first."""
+    """List a customer's wallets, last changed first; while one pages through them they keep the order they had."""
     owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
-    asked = page(request, f"/customers/{owner_id}/wallets")
-    queries = await services.reading(request)
-    found = known(await queries.wallets(OwnerKind.CUSTOMER, owner_id, asked.before, asked.fetch), unknown)
-    shown = found[: asked.limit]
-    following = asked.next(shown[-1].position) if len(found) > asked.limit else msgspec.UNSET
-    return json_response(200, WalletsBody([wallet_body(wallet) for wallet in shown], following), *link(following))
+    asked = page(request, f"/customers/{owner_id}/wallets", positions=2)
+    queries = await services.reading(request, asked.seen)
+    place = Place(*asked.place) if asked.place else None
+    try:
+        found = known(await walk_wallets(queries, OwnerKind.CUSTOMER, owner_id, place, asked.limit), unknown)
+    except PlaceUnknownError:
+        raise invalid_cursor() from None
+    following = asked.next(found.following.bound, found.following.last) if found.following else msgspec.UNSET
+    return json_response(200, WalletsBody([wallet_body(each) for each in found.wallets], following), *link(following))
 
 
 async def transactions(services: Services, request: Request) -> Response:
-    """List a customer's transactions over all wallets, newest first; a wallet without any shows where it was opened."""
+    """List a customer's transactions over all wallets, newest first; a wallet without any shows where it was opened.
+
+    A filter leaves out the wallets that have nothing to show on the page.
+    """
     owner_id, unknown = owner_in_path(request, OwnerKind.CUSTOMER)
-    asked = page(request, f"/customers/{owner_id}/transactions")
-    queries = await services.reading(request)
-    found = known(await queries.owner_transactions(OwnerKind.CUSTOMER, owner_id, asked.before, asked.limit), unknown)
+    wanted = filtering(request)
+    asked = page(request, f"/customers/{owner_id}/transactions{wanted.query}")
+    if wanted.query:
+        queries, size = await services.settled(request, asked.seen)
+        bounds, most = await wanted.bounds(queries, size), request.limits.read_items
+        page_found = await scan_owner(
+            queries, OwnerKind.CUSTOMER, owner_id, bounds, before=asked.before, limit=asked.limit, most=most
+        )
+    else:
+        queries = await services.reading(request, asked.seen)
+        page_found = await queries.owner_transactions(OwnerKind.CUSTOMER, owner_id, asked.before, asked.limit)
+    found = known(page_found, unknown)
     following = asked.next(found.last) if found.more else msgspec.UNSET
     body = CustomerTransactionsBody(
         [

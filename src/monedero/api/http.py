@@ -43,13 +43,17 @@ class ClientGoneError(Exception):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a request may cost. Sizes in bytes, depth in nested arrays and objects, pages in items."""
+    """What a request may cost. Sizes in bytes, depth in nested arrays and objects, pages in items.
+
+    `read_items` is how many transactions a filtered page or a statement may read.
+    """
 
     body_bytes: int
     json_depth: int
     page_default: int
     page_limit: int
-    batch_bytes: int = 1_048_576
+    read_items: int
+    batch_bytes: int
 
 
 class Request:

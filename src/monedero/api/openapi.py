@@ -145,8 +145,12 @@ def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Js
         described["parameters"] += [_IF_NONE_MATCH] * operation.tagged
     elif operation.method == "POST":
         described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
+    described["parameters"] += [
+        {"name": each.name, "in": "query", "description": each.description, "schema": each.schema}
+        for each in operation.parameters
+    ]
     if operation.paged:
-        described["parameters"] += _page_parameters(limits)
+        described["parameters"] += _page_parameters(limits)[: 1 + operation.cursor]
     if operation.body:
         content: Json = {"schema": _schema(operation.body)}
         if sent := [each["request_body"] for each in examples if each["status"] == operation.status]:
@@ -195,7 +199,10 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
     schema = {"anyOf": [answer, *in_full]} if in_full else answer
     success: Json = {
         "description": (operation.answer.__doc__ or "").splitlines()[0],
-        "content": {"application/json": {"schema": schema, **_shown(examples, operation.status)}},
+        "content": {
+            "application/json": {"schema": schema, **_shown(examples, operation.status)},
+            **{media: {"schema": {"type": "string"}} for media in operation.media},
+        },
     }
     if operation.method == "POST":
         success["headers"] = {**_RECORDED_HEADERS, **_WRITE_HEADERS}

@@ -8,6 +8,8 @@ from monedero.api import (
     batches,
     businesses,
     customers,
+    history,
+    history_bodies,
     holds,
     refunds,
     schemas,
@@ -16,6 +18,7 @@ from monedero.api import (
     wallets,
 )
 from monedero.api.http import Request, Response, Streamed
+from monedero.api.parameters import AT, FILTERS, PERIOD, Parameter
 from monedero.api.services import Services
 
 Handler = Callable[[Services, Request], Awaitable[Response | Streamed]]
@@ -26,7 +29,8 @@ class Operation(msgspec.Struct, frozen=True):
 
     `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
     `denials` says that a 409 may have been recorded, `tagged` that the answer has an entity tag, `conditional` that
-    one may be a condition.
+    one may be a condition. `parameters` are those of the query, besides pages, which may do without a `cursor`; `media`
+    are the types of an answer besides JSON.
     `name` is the documented name of the endpoint, or ours where the document has none.
     """
 
@@ -39,9 +43,12 @@ class Operation(msgspec.Struct, frozen=True):
     body: type[msgspec.Struct] | None = None
     refusals: tuple[int, ...] = ()
     paged: bool = False
+    cursor: bool = True
     denials: bool = False
     tagged: bool = False
     conditional: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    media: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
@@ -68,7 +75,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/customers/{customer_id}/transactions", "Get all transactions of a customer", customers.transactions,
-        200, transaction_bodies.CustomerTransactionsBody, refusals=(404,), paged=True,
+        200, transaction_bodies.CustomerTransactionsBody, refusals=(404,), paged=True, parameters=FILTERS,
     ),
     Operation(
         "POST", "/customers/wallets", "Create customer wallet", wallets.open_customer_wallet,
@@ -85,6 +92,7 @@ OPERATIONS = (
     Operation(
         "GET", "/customers/wallets/{wallet_id}/transactions", "Get all transactions of a customer wallet",
         wallets.customer_wallet_transactions, 200, transaction_bodies.TransactionsBody, refusals=(404,), paged=True,
+        parameters=FILTERS,
     ),
     Operation(
         "POST", "/businesses", "Business signup", businesses.sign_up,
@@ -109,10 +117,20 @@ OPERATIONS = (
     Operation(
         "GET", "/businesses/wallets/{business_wallet_id}/transactions", "Get business wallet transactions",
         businesses.business_wallet_transactions, 200, transaction_bodies.TransactionsBody, refusals=(404,), paged=True,
+        parameters=FILTERS,
     ),
     Operation(
         "GET", "/wallets/{wallet_id}", "Get wallet", wallets.show_any_wallet,
         200, schemas.WalletDetailBody, refusals=(404,), tagged=True,
+    ),
+    Operation(
+        "GET", "/wallets/{wallet_id}/balance", "Get the balance of a wallet at some time", history.balance,
+        200, history_bodies.BalanceBody, refusals=(404,), parameters=AT,
+    ),
+    Operation(
+        "GET", "/wallets/{wallet_id}/statement", "Get a statement of a wallet", history.show_statement,
+        200, history_bodies.StatementBody, refusals=(404,), parameters=PERIOD, paged=True, cursor=False,
+        media=("text/csv", "text/html"),
     ),
     Operation(
         "GET", "/transactions/{transaction_id}", "Get transaction", transactions.show,

@@ -7,11 +7,12 @@ import msgspec
 
 from monedero.api.errors import Problem, refused
 from monedero.api.http import Request
+from monedero.api.moments import read_position
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
 from monedero.ledger.errors import Refusal
 from monedero.ledger.ids import canonical_id
-from monedero.storage.store import NEWEST, Queries, Store
+from monedero.storage.store import Queries, Store
 
 MIN_POSITION = b"ledger-min-position"
 SALT_BYTES = 16
@@ -35,18 +36,42 @@ class Services(msgspec.Struct, frozen=True):
     new_id: Callable[[], str]
     random_bytes: Callable[[int], bytes]
 
-    async def reading(self, request: Request) -> Queries:
-        """Return the read side for a request: one that shows the position it asks for, if it asks. Raises Problem."""
+    async def reading(self, request: Request, seen: int | None = None) -> Queries:
+        """Return the read side for a request: one that shows the position it asks for, if it asks. Raises Problem.
+
+        `seen` is a position that the client has seen, as of the page before: one that shows less would skip items.
+        """
+        wanted = self._wanted(request)
+        queries = self.store.queries if wanted is None else await self.shows(wanted)
+        if seen is None or (wanted is not None and wanted >= seen):
+            return queries
+        return await self.store.queries_at(seen) or queries
+
+    async def settled(self, request: Request, seen: int | None = None) -> tuple[Queries, int]:
+        """Return a read side for several questions about the past, and how many events it shows. Raises Problem.
+
+        Wherever it asks, it never shows fewer: a replica that is behind would contradict the answer before.
+        """
+        queries = await self.reading(request, seen)
+        size = await queries.size()
+        return (await self.store.queries_at(size - 1) if size else None) or queries, size
+
+    async def shows(self, position: int) -> Queries:
+        """Return a read side that shows a position. Raises Problem 412: the log is not that long."""
+        queries = await self.store.queries_at(position)
+        if queries is None:
+            raise Problem(412, f"The log has no position {position} yet", "position_not_reached")
+        return queries
+
+    def _wanted(self, request: Request) -> int | None:
+        """Return the position that the request asks for. Raises Problem 400."""
         wanted = request.header(MIN_POSITION)
         if wanted is None:
-            return self.store.queries
-        wanted = wanted.strip()
-        if not wanted.isdigit() or int(wanted) > NEWEST:
+            return None
+        position = read_position(wanted.decode("latin-1").strip())
+        if position is None:
             raise Problem(400, "Ledger-Min-Position must be a position in the log, such as 42", "invalid_position")
-        queries = await self.store.queries_at(int(wanted))
-        if queries is None:
-            raise Problem(412, f"The log has no position {int(wanted)} yet", "position_not_reached")
-        return queries
+        return position
 
 
 def known(found: Found | None, refusal: Refusal) -> Found:

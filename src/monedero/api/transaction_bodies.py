@@ -36,9 +36,10 @@ from monedero.ledger.state import Debited, Hold
 _DOCUMENTED = {"deposit", "debit"}
 """The kinds whose listed bodies are the contract's, which names no kind."""
 
-_KINDS = ["deposit", "debit", "refund", "payout", "withdrawal", "transfer", "hold", "capture"]
-Kind = Annotated[str, Meta(extra_json_schema={"enum": _KINDS})]
-Status = Annotated[str, Meta(extra_json_schema={"enum": ["accepted", "denied", "placed", "voided", "expired"]})]
+KINDS = ("deposit", "debit", "refund", "payout", "withdrawal", "transfer", "hold", "capture")
+STATUSES = ("accepted", "denied", "placed", "voided", "expired")
+Kind = Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})]
+Status = Annotated[str, Meta(extra_json_schema={"enum": list(STATUSES)})]
 
 
 class TransactionBody(msgspec.Struct, frozen=True):

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from monedero.api.filters import Filtering, filtering
 from monedero.api.http import Request, Response, json_response
 from monedero.api.owners import opened_wallet, opening
-from monedero.api.paging import link, page
+from monedero.api.paging import Page, link, page
 from monedero.api.schemas import (
     CustomerWalletBody,
     NewCustomerWallet,
@@ -21,12 +22,14 @@ from monedero.api.services import Services, id_or_unknown, known
 from monedero.api.tags import tagged
 from monedero.api.transaction_bodies import TransactionsBody
 from monedero.api.writes import Write, detail_body, movement_body
+from monedero.engine.scans import Scanned, scan_wallet
 from monedero.ledger.commands import Deposit, OpenWallet, Transfer, Withdraw
 from monedero.ledger.errors import UnknownWallet
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
+from monedero.storage.store import Queries
 
 
 def wallet_id(text: str) -> WalletId:
@@ -121,8 +124,12 @@ def wallet_response(request: Request, wallet: Wallet, show: Callable[[Wallet], m
 
 async def show_wallet(services: Services, request: Request, kind: OwnerKind | None = None) -> Wallet:
     """Return the wallet that a path names; one of another kind is unknown."""
+    return await shown_wallet(await services.reading(request), request, kind)
+
+
+async def shown_wallet(queries: Queries, request: Request, kind: OwnerKind | None = None) -> Wallet:
+    """Return the wallet that a path names as a read side shows it; one of another kind is unknown. Raises Problem."""
     unknown = UnknownWallet(WalletId(request.ids[0]))
-    queries = await services.reading(request)
     wallet = known(await queries.wallet(wallet_id(request.ids[0])), unknown)
     return known(wallet if kind in (None, wallet.owner_kind) else None, unknown)
 
@@ -131,12 +138,26 @@ async def list_transactions(services: Services, request: Request, kind: OwnerKin
     """Answer a page of the transactions of a wallet under the collection `path`."""
     unknown = UnknownWallet(WalletId(request.ids[0]))
     wallet = wallet_id(request.ids[0])
-    asked = page(request, f"{path}/{wallet}/transactions")
-    queries = await services.reading(request)
-    found = known(await queries.wallet_transactions(kind, wallet, asked.before, asked.fetch), unknown).transactions
-    shown = found[: asked.limit]
-    following = asked.next(shown[-1].position) if len(found) > asked.limit else msgspec.UNSET
+    wanted = filtering(request)
+    asked = page(request, f"{path}/{wallet}/transactions{wanted.query}")
+    if wanted.query:
+        scanned = await _scanned(services, request, kind, asked, wanted)
+        shown, last = scanned.transactions, scanned.following
+    else:
+        queries = await services.reading(request, asked.seen)
+        found = known(await queries.wallet_transactions(kind, wallet, asked.before, asked.fetch), unknown).transactions
+        shown = found[: asked.limit]
+        last = shown[-1].position if len(found) > asked.limit else None
+    following = msgspec.UNSET if last is None else asked.next(last)
     return json_response(200, TransactionsBody(services.shown.transactions(shown, kind), following), *link(following))
+
+
+async def _scanned(services: Services, request: Request, kind: OwnerKind, asked: Page, wanted: Filtering) -> Scanned:
+    queries, size = await services.settled(request, asked.seen)
+    wallet = await shown_wallet(queries, request, kind)
+    bounds = await wanted.bounds(queries, size)
+    most = request.limits.read_items
+    return await scan_wallet(queries, wallet, bounds, before=asked.before, limit=asked.limit, most=most)
 
 
 def _customer_wallet_body(wallet: Wallet) -> CustomerWalletBody:

@@ -145,6 +145,12 @@ class OwnerPage(msgspec.Struct, frozen=True):
     more: bool
 
 
+def page_items(positions: Sequence[int], limit: int) -> int:
+    """Return how many of the items at these positions, newest first, make a page: a transfer's two stay together."""
+    parted = limit < len(positions) and positions[limit - 1] == positions[limit]
+    return min(limit, len(positions)) + parted
+
+
 class Transaction(Protocol):
     """The write side of one batch: what it reads stays as it is until the batch is committed.
 
@@ -176,8 +182,11 @@ class Queries(Protocol):
     async def wallet(self, wallet_id: WalletId) -> Wallet | None:
         """Return a wallet of either kind."""
 
-    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
-        """Return an owner's wallets changed before a position, last changed first; None: no such owner."""
+    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
+        """Return an owner's wallets, last changed first; None: no such owner.
+
+        Of two that one transaction changed, the one that was opened later comes first.
+        """
 
     async def wallet_transactions(
         self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
@@ -185,13 +194,29 @@ class Queries(Protocol):
         """Return a page of a wallet's transactions below a position; None: no wallet of that kind."""
 
     async def owner_transactions(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> OwnerPage | None:
-        """Return a page of an owner's history below a position; None: no such owner."""
+        """Return a page of an owner's history below a position; None: no such owner.
+
+        A transfer between two wallets of the owner is an item of each. A page that ends between the two holds one
+        item more than `limit`, so that the next one can go on below a position.
+        """
+
+    async def movements(
+        self, number: int, first: int, end: int, limit: int, *, oldest_first: bool = False
+    ) -> list[Recorded]:
+        """Return transactions of the wallet with that number, at positions from `first` to below `end`.
+
+        The newest ones, newest first, unless the oldest ones are asked for. For reading through a history: what is
+        read is not remembered.
+        """
 
     async def event(self, event_id: str) -> Recorded | None:
         """Return the event with that id."""
 
     async def events(self, positions: Sequence[int]) -> list[Recorded]:
         """Return the events at these positions, as far as they exist, in the order of positions."""
+
+    async def size(self) -> int:
+        """Return how many events the log has."""
 
     async def hold(self, hold_id: HoldId) -> Hold | None:
         """Return a hold."""

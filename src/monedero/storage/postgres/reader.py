@@ -13,7 +13,7 @@ from monedero.ledger.state import Hold, Wallet
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.pool import Ask, Connection
 from monedero.storage.postgres.rows import Row, array, to_hold, to_owner, to_recorded, to_wallet
-from monedero.storage.store import NEWEST, OwnerPage, StoredOwner, WalletTransactions
+from monedero.storage.store import NEWEST, OwnerPage, StoredOwner, WalletTransactions, page_items
 
 
 class Reader:
@@ -23,7 +23,7 @@ class Reader:
         self._ask = ask
 
     async def size(self) -> int:
-        """Return how many events the log has on this server. Raises StoreUnavailableError."""
+        """See Queries.size. Of a replica, how many it has."""
         (row,) = await self._ask(lambda connection: _rows(connection, statements.SIZE, ()))
         return int(row[0])
 
@@ -63,9 +63,9 @@ class Reader:
         rows = await self._ask(lambda connection: _rows(connection, statements.EXPIRING, (limit,)))
         return [(HoldId(hold), expires_at) for hold, expires_at in rows]
 
-    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
+    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""
-        return await self._ask(lambda connection: _wallets(connection, kind, owner_id, before, limit))
+        return await self._ask(lambda connection: _wallets(connection, kind, owner_id, limit))
 
     async def wallet_transactions(
         self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
@@ -77,6 +77,14 @@ class Reader:
         """See Queries.owner_transactions."""
         return await self._ask(lambda connection: _owner_transactions(connection, kind, owner_id, before, limit))
 
+    async def movements(
+        self, number: int, first: int, end: int, limit: int, *, oldest_first: bool = False
+    ) -> list[Recorded]:
+        """See Queries.movements."""
+        statement = statements.OLDEST_MOVEMENTS if oldest_first else statements.NEWEST_MOVEMENTS
+        part: dict[str, object] = {"wallet": number, "first": first, "end": end, "limit": limit}
+        return [to_recorded(row) for row in await self._ask(lambda connection: _rows(connection, statement, part))]
+
 
 async def _send(
     connection: Connection, statement: LiteralString, parameters: Row | dict[str, object]
@@ -84,16 +92,14 @@ async def _send(
     return await connection.cursor(binary=True).execute(statement, parameters)
 
 
-async def _rows(connection: Connection, statement: LiteralString, parameters: Row) -> list[Row]:
+async def _rows(connection: Connection, statement: LiteralString, parameters: Row | dict[str, object]) -> list[Row]:
     return await (await _send(connection, statement, parameters)).fetchall()
 
 
-async def _wallets(
-    connection: Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
-) -> list[Wallet] | None:
+async def _wallets(connection: Connection, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
     async with connection.pipeline():
         owner = await _send(connection, statements.OWNER_BY_ID, (owner_id, kind))
-        found = await _send(connection, statements.WALLETS_OF_OWNER, (owner_id, kind, before, limit))
+        found = await _send(connection, statements.WALLETS_OF_OWNER, (owner_id, kind, limit))
     if not await owner.fetchall():
         return None
     return [to_wallet(row) for row in await found.fetchall()]
@@ -115,16 +121,17 @@ async def _wallet_transactions(
 async def _owner_transactions(
     connection: Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
 ) -> OwnerPage | None:
-    page = {"owner": owner_id, "kind": kind, "before": before, "limit": limit + 1}
+    page = {"owner": owner_id, "kind": kind, "before": before, "limit": limit + 2}
     async with connection.pipeline():
         owner = await _send(connection, statements.OWNER_BY_ID, (owner_id, kind))
-        wallets = await _send(connection, statements.WALLETS_OF_OWNER, (owner_id, kind, NEWEST, NEWEST))
+        wallets = await _send(connection, statements.WALLETS_OF_OWNER, (owner_id, kind, NEWEST))
         found = await _send(connection, statements.OWNER_TRANSACTIONS, page)
     if not await owner.fetchall():
         return None
-    items = await found.fetchall()
+    rows = await found.fetchall()
+    items = rows[: page_items([position for _, position, _ in rows], limit)]
     pages: dict[int, list[Recorded]] = {}
-    for number, position, payload in items[:limit]:
+    for number, position, payload in items:
         transactions = pages.setdefault(number, [])
         if position != number:
             transactions.append(Recorded(position, decode(payload)))
@@ -134,6 +141,6 @@ async def _owner_transactions(
             for wallet in map(to_wallet, await wallets.fetchall())
             if wallet.number in pages
         ],
-        items[:limit][-1][1] if items else 0,
-        len(items) > limit,
+        items[-1][1] if items else 0,
+        len(rows) > len(items),
     )

@@ -123,8 +123,8 @@ SIZE = "SELECT size FROM head WHERE single = 1"
 WALLETS_OF_OWNER = """
     SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
-    WHERE owner = %s AND kind = %s AND position < %s
-    ORDER BY position DESC
+    WHERE owner = %s AND kind = %s
+    ORDER BY position DESC, number DESC
     LIMIT %s
 """
 
@@ -147,6 +147,42 @@ WALLET_TRANSACTIONS = """
     UNION ALL
     SELECT position, payload FROM received
     ORDER BY position DESC
+    LIMIT %(limit)s
+"""
+
+# A part of a wallet's history, from its newest end and from its oldest.
+NEWEST_MOVEMENTS = """
+    (
+        SELECT position, payload FROM events
+        WHERE payer = %(wallet)s AND position >= %(first)s AND position < %(end)s
+        ORDER BY position DESC
+        LIMIT %(limit)s
+    )
+    UNION ALL
+    (
+        SELECT position, payload FROM events
+        WHERE payee = %(wallet)s AND position >= %(first)s AND position < %(end)s
+        ORDER BY position DESC
+        LIMIT %(limit)s
+    )
+    ORDER BY position DESC
+    LIMIT %(limit)s
+"""
+OLDEST_MOVEMENTS = """
+    (
+        SELECT position, payload FROM events
+        WHERE payer = %(wallet)s AND position >= %(first)s AND position < %(end)s
+        ORDER BY position
+        LIMIT %(limit)s
+    )
+    UNION ALL
+    (
+        SELECT position, payload FROM events
+        WHERE payee = %(wallet)s AND position >= %(first)s AND position < %(end)s
+        ORDER BY position
+        LIMIT %(limit)s
+    )
+    ORDER BY position
     LIMIT %(limit)s
 """
 

@@ -47,6 +47,7 @@ from monedero.storage.store import (
     StoreBrokenError,
     StoredOwner,
     WalletTransactions,
+    page_items,
 )
 
 LISTING_THREADS = 2
@@ -104,6 +105,10 @@ class Reader:
             return []  # Nothing has no address, and the array of it may be taken for misaligned.
         return await self._list(lambda connection: _events_by_position(connection, positions))
 
+    async def size(self) -> int:
+        """See Queries.size."""
+        return int(self._points.execute(statements.SIZE).get)
+
     async def hold(self, hold_id: HoldId) -> Hold | None:
         """See Queries.hold."""
         ids = apsw.carray((id_bytes(hold_id),), flags=apsw.SQLITE_CARRAY_BLOB)
@@ -120,9 +125,9 @@ class Reader:
         rows: list[Row] = self._points.execute(statements.EXPIRING, (limit,)).fetchall()
         return [(HoldId(TransactionId(id_text(hold))), expires_at) for hold, expires_at in rows]
 
-    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
+    async def wallets(self, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""
-        return await self._list(lambda connection: _wallets(connection, kind, owner_id, before, limit))
+        return await self._list(lambda connection: _wallets(connection, kind, owner_id, limit))
 
     async def wallet_transactions(
         self, kind: OwnerKind, wallet_id: WalletId, before: int, limit: int
@@ -146,6 +151,14 @@ class Reader:
     async def owner_transactions(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> OwnerPage | None:
         """See Queries.owner_transactions."""
         return await self._list(lambda connection: _owner_transactions(connection, kind, owner_id, before, limit))
+
+    async def movements(
+        self, number: int, first: int, end: int, limit: int, *, oldest_first: bool = False
+    ) -> list[Recorded]:
+        """See Queries.movements."""
+        statement = statements.OLDEST_MOVEMENTS if oldest_first else statements.NEWEST_MOVEMENTS
+        page = await self._list(lambda connection: connection.execute(statement, (number, first, end, limit)).get)
+        return sorted(_recorded.decode(page), key=_by_position, reverse=not oldest_first) if page else []
 
     async def _list(self, query: Callable[[apsw.Connection], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
@@ -258,11 +271,9 @@ def _wallet(connection: apsw.Connection, wallet_id: WalletId) -> Wallet | None:
     return to_wallet(row) if row else None
 
 
-def _wallets(
-    connection: apsw.Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
-) -> list[Wallet] | None:
+def _wallets(connection: apsw.Connection, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
     owner = id_bytes(owner_id)
-    rows = connection.execute(statements.WALLETS_OF_OWNER, (owner, kind, before, limit)).fetchall()
+    rows = connection.execute(statements.WALLETS_OF_OWNER, (owner, kind, limit)).fetchall()
     if not rows and not connection.execute(statements.OWNER_BY_ID, (owner, kind)).fetchone():
         return None
     return [to_wallet(row) for row in rows]
@@ -273,6 +284,8 @@ def _events_at(connection: apsw.Connection, positions: tuple[int, ...]) -> list[
 
 
 def _events_by_position(connection: apsw.Connection, positions: Sequence[int]) -> list[Recorded]:
+    if not positions:
+        return []  # An empty array has no address that SQLite could take.
     wanted = apsw.carray(array("q", positions))
     return [to_recorded(row) for row in connection.execute(statements.EVENTS_BY_POSITION, (wanted,))]
 
@@ -280,12 +293,12 @@ def _events_by_position(connection: apsw.Connection, positions: Sequence[int]) -
 def _owner_transactions(
     connection: apsw.Connection, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int
 ) -> OwnerPage | None:
-    wallets = _wallets(connection, kind, owner_id, NEWEST, NEWEST)
+    wallets = _wallets(connection, kind, owner_id, NEWEST)
     if wallets is None:
         return None
-    page = connection.execute(statements.OWNER_TRANSACTIONS, (id_bytes(owner_id), before, limit + 1, kind)).get
+    page = connection.execute(statements.OWNER_TRANSACTIONS, (id_bytes(owner_id), before, limit + 2, kind)).get
     found = sorted(_items.decode(page), key=_by_position, reverse=True) if page else []
-    items = found[:limit]
+    items = found[: page_items([item.position for item in found], limit)]
     pages: dict[int, list[Recorded]] = {}
     for item in items:
         transactions = pages.setdefault(item.wallet, [])
@@ -294,5 +307,5 @@ def _owner_transactions(
     return OwnerPage(
         [WalletTransactions(wallet, pages[wallet.number]) for wallet in wallets if wallet.number in pages],
         items[-1].position if items else 0,
-        len(found) > limit,
+        len(found) > len(items),
     )

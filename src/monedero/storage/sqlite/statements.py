@@ -85,10 +85,11 @@ WALLETS_OF_OWNER = """
     SELECT w.id, w.number, w.kind, o.id, w.currency, w.balance, w.version, w.created_at, w.modified_at, w.position,
         w.held
     FROM owners o JOIN wallets w ON w.owner = o.number
-    WHERE o.id = ? AND o.kind = ? AND w.position < ?
-    ORDER BY w.position DESC
+    WHERE o.id = ? AND o.kind = ?
+    ORDER BY w.position DESC, w.number DESC
     LIMIT ?
 """
+SIZE = "SELECT size FROM head WHERE only = 1"
 
 # Where a wallet's transactions are, newest first: two scans of indexes alone, merged as they run. They come as one
 # JSON array, in one step, because each step gives the interpreter's lock away (docs/decisions/0004).
@@ -106,6 +107,28 @@ EVENTS_AT = """
     SELECT '[' || group_concat('{"position":' || position || ',"event":' || CAST(payload AS TEXT) || '}', ',') || ']'
     FROM events
     WHERE position IN carray(?)
+"""
+
+# A part of a wallet's history with its events, from its newest end and from its oldest.
+NEWEST_MOVEMENTS = """
+    SELECT '[' || group_concat('{"position":' || position || ',"event":' || CAST(payload AS TEXT) || '}', ',') || ']'
+    FROM (
+        SELECT position, payload FROM events WHERE payer = ?1 AND position >= ?2 AND position < ?3
+        UNION ALL
+        SELECT position, payload FROM events WHERE payee = ?1 AND position >= ?2 AND position < ?3
+        ORDER BY position DESC
+        LIMIT ?4
+    )
+"""
+OLDEST_MOVEMENTS = """
+    SELECT '[' || group_concat('{"position":' || position || ',"event":' || CAST(payload AS TEXT) || '}', ',') || ']'
+    FROM (
+        SELECT position, payload FROM events WHERE payer = ?1 AND position >= ?2 AND position < ?3
+        UNION ALL
+        SELECT position, payload FROM events WHERE payee = ?1 AND position >= ?2 AND position < ?3
+        ORDER BY position
+        LIMIT ?4
+    )
 """
 
 # An owner's history over all wallets, newest first, the openings among it: the newest of each wallet by
