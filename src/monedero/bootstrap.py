@@ -29,6 +29,7 @@ from monedero.observability.metrics import Metrics
 from monedero.observability.middleware import Watched
 from monedero.observability.sampling import PostgresSample, ProcessSample, Sampler
 from monedero.observability.scrape import scrape
+from monedero.observability.self_audit import AuditCounts, SelfAudit
 from monedero.observability.shared import Place
 from monedero.observability.store import ObservedStore
 from monedero.settings import Settings, SettingsError
@@ -141,6 +142,8 @@ def observability(settings: Settings, store: Store, place: Place | None = None) 
         hooks.store = ObservedStore(store, [tracing]).as_store()
     if settings.metrics:
         _count(settings, store, hooks, place)
+    if settings.audit_interval_seconds and (place is None or place.number == 1):
+        hooks.background.append(SelfAudit(settings.audit_interval_seconds, settings.database_url, hooks.on_audited))
     if settings.access_log:
         lines = BufferedLines(Lines(settings.access_log).append)
         hooks.watchers.append(AccessLog(lines))
@@ -176,6 +179,7 @@ def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) 
     hooks.observers.append(EngineCounts(metrics, lambda: observed.moved))
     hooks.watchers.append(requests)
     hooks.on_refused = requests.refused
+    hooks.on_audited = AuditCounts(metrics)
     hooks.around.append(scrape(shared.together(place.folder) if place else metrics.registry, hooks.sampler))
 
 
@@ -203,13 +207,16 @@ def application(
         engine.start()
         expirer.start()
         await hooks.health.start(engine)
-        hooks.sampler.start()
+        for each in (hooks.sampler, *hooks.background):
+            each.start()
         try:
             yield
         finally:
             try:
                 await hooks.health.close()
                 await expirer.stop()
+                for each in hooks.background:
+                    await each.stop()
                 async with asyncio.timeout(settings.stop_seconds):
                     await engine.drain()
             except TimeoutError:

@@ -172,6 +172,15 @@ class Settings(BaseSettings):
         str, Field(description="Where errors are reported: the DSN of a project in Sentry. Empty: nowhere.")
     ] = ""
 
+    audit_interval_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long after an audit of the whole ledger the service begins the next one beside it, in "
+            "seconds; 0: it audits nothing.",
+        ),
+    ] = 0.0
+
     statement_timeout_seconds: Annotated[
         Seconds, Field(description="PostgreSQL: how long one statement may take, in seconds.")
     ] = 10.0

@@ -1,6 +1,7 @@
 """Everything that the wiring hands to the rooms below: none of them knows what is behind it."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from starlette.routing import BaseRoute
@@ -11,11 +12,26 @@ from monedero.engine.observer import Observer
 from monedero.observability.health import Health
 from monedero.observability.middleware import Tracer, Watcher
 from monedero.observability.sampling import Sampler
+from monedero.observability.self_audit import Audited
 from monedero.storage.store import Store
+
+
+def _ignore(_: Audited) -> None:
+    pass
 
 
 def _as_it_is(engine: Engine) -> Engine:
     return engine
+
+
+class Background(Protocol):
+    """What goes on beside the service."""
+
+    def start(self) -> None:
+        """Start, on the running loop."""
+
+    async def stop(self) -> None:
+        """Stop."""
 
 
 class Hooks(msgspec.Struct):
@@ -32,7 +48,9 @@ class Hooks(msgspec.Struct):
     watchers: list[Watcher] = []
     around: list[BaseRoute] = []
     on_refused: Callable[[int], None] = ignore_refusal
+    on_audited: Callable[[Audited], None] = _ignore
     connections: Callable[[], int] = int
     tracer: Tracer | None = None
     around_engine: Callable[[Engine], Engine] = _as_it_is
+    background: list[Background] = []
     at_end: list[Callable[[], None]] = []
