@@ -43,7 +43,7 @@ def test_a_ledger_from_nothing(offline: Service) -> None:
 
     assert (first.returncode, first.stdout) == (
         0,
-        "applied 0001_ledger\napplied 0002_personal_data_is_optional\napplied 0003_import\n",
+        "applied 0001_ledger\napplied 0002_personal_data_is_optional\napplied 0003_import\napplied 0004_roots\n",
     )
     assert (second.returncode, second.stdout) == (0, f"{offline.database} is up to date\n")
 

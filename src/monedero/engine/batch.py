@@ -68,12 +68,12 @@ async def _commit(store: Store, commands: Sequence[Command]) -> list[Outcome]:
                     owners.append(stored_owner(command, fact.position))
             if recorded:
                 payloads = [encode(fact.event) for fact in recorded]
-                head, links = seal(head, payloads)
+                head, links, roots = seal(head, payloads)
                 rows = [
                     EventRow(fact.position, fact.event.id, *wallet_numbers(state, fact), payload, link)
                     for fact, payload, link in zip(recorded, payloads, links, strict=True)
                 ]
-                transaction.append(Batch(rows, head, list(changed.values()), owners))
+                transaction.append(Batch(rows, head, list(changed.values()), owners, roots))
     except CommitUnknownError as error:
         ids = [outcome.event.id for outcome in outcomes if isinstance(outcome, Recorded)]
         try:

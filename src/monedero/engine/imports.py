@@ -111,8 +111,8 @@ def _chunks(
     """Fold up to the position `end`; yield each chunk, and the head that it follows. Raises DiscrepancyError."""
     while chunk := list(islice(payloads, min(CHUNK_EVENTS, end - replay.head.size))):
         before = replay.head
-        rows, wallets = replay.extend(chunk)
-        yield before, Batch(rows, replay.head, wallets, _registered(replay, rows, personal))
+        rows, wallets, roots = replay.extend(chunk)
+        yield before, Batch(rows, replay.head, wallets, _registered(replay, rows, personal), roots)
 
 
 async def _write_all(store: Store, chunks: Iterator[tuple[Head, Batch]], progress: Progress) -> None:

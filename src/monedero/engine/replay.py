@@ -15,7 +15,7 @@ from monedero.ledger.events import (
 )
 from monedero.ledger.evolve import HistoryError, evolve
 from monedero.ledger.ids import OwnerId, WalletId, canonical_id
-from monedero.ledger.merkle import EMPTY, Head, seal
+from monedero.ledger.merkle import EMPTY, Head, KeptRoot, seal
 from monedero.ledger.state import Owner, State, Wallet
 from monedero.storage.store import EventRow
 
@@ -35,11 +35,13 @@ class DiscrepancyError(Exception):
 class Replay:
     """The log folded from its first event: head, state, and the money that the world outside has put in.
 
-    `world` is the balance of the world outside in units: minus what was deposited.
+    `world` is the balance of the world outside in units: minus what was deposited. `roots` are those to keep over what
+    was run, one for each 256 events and fewer above.
     """
 
     def __init__(self) -> None:
         self.head: Head = EMPTY
+        self.roots: list[KeptRoot] = []
         self.state = State()
         self.world = 0
         self.registrations: dict[OwnerId, tuple[int, CustomerRegistered | BusinessRegistered]] = {}
@@ -48,7 +50,7 @@ class Replay:
     def run(self, rows: Iterable[EventRow], progress: Progress = ignore_progress) -> None:
         """Fold stored rows. Raises DiscrepancyError at the first that is out of place, altered or impossible."""
         for chunk in _chunks(rows):
-            head, links = seal(self.head, [row.payload for row in chunk])
+            head, links, roots = seal(self.head, [row.payload for row in chunk])
             for expected, (row, link) in enumerate(zip(chunk, links, strict=True), self.head.size):
                 if row.position != expected:
                     raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
@@ -56,14 +58,15 @@ class Replay:
                 if row != right:
                     raise DiscrepancyError(f"position {expected}: {_difference(row, right)}")
             self.head = head
+            self.roots += roots
             progress(len(chunk))
 
-    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Wallet]]:
-        """Fold the events that follow; return the rows that they are stored as, and the wallets that they changed.
+    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Wallet], list[KeptRoot]]:
+        """Fold the events that follow; return the rows that they are stored as, what they changed, the roots to keep.
 
         Raises DiscrepancyError at the first that is no event or does not follow from those before.
         """
-        head, links = seal(self.head, payloads)
+        head, links, roots = seal(self.head, payloads)
         rows: list[EventRow] = []
         wallets: dict[WalletId, Wallet] = {}
         for position, (payload, link) in enumerate(zip(payloads, links, strict=True), self.head.size):
@@ -73,7 +76,7 @@ class Replay:
             rows.append(row)
             wallets.update((record.id, record) for record in changes if isinstance(record, Wallet))
         self.head = head
-        return rows, list(wallets.values())
+        return rows, list(wallets.values()), roots
 
     def expect(self, head: Head) -> None:
         """Raise DiscrepancyError unless the stored head is the one over the rows that were folded."""

@@ -17,7 +17,7 @@ import msgspec
 
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import OwnerId, WalletId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.profiles import OwnerKind, PersonalData
 from monedero.ledger.state import State, Touched, Wallet
 
@@ -84,6 +84,7 @@ class Batch(msgspec.Struct):
     head: Head
     wallets: list[Wallet]
     owners: list[StoredOwner]
+    roots: list[KeptRoot]
 
     @property
     def opened(self) -> list[Wallet]:
@@ -168,6 +169,15 @@ class Queries(Protocol):
     async def event(self, event_id: str) -> Recorded | None:
         """Return the event with that id."""
 
+    async def head(self) -> Head:
+        """Return the head of the log."""
+
+    async def payloads(self, start: int, end: int) -> list[bytes]:
+        """Return the canonical bytes at the positions from `start` on and below `end`, as far as the log goes."""
+
+    async def roots(self, height: int, start: int, end: int) -> list[bytes]:
+        """Return the kept roots of a height, over the subtrees numbered from `start` on and below `end`."""
+
 
 class Snapshot(Protocol):
     """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers."""
@@ -177,6 +187,9 @@ class Snapshot(Protocol):
 
     def rows(self) -> Iterator[EventRow]:
         """Yield the log as stored, in order of position."""
+
+    def roots(self) -> Iterator[KeptRoot]:
+        """Yield every kept root as stored, in order of height and number."""
 
     def wallets(self) -> Iterator[Wallet]:
         """Yield every wallet as stored, in order of number."""
@@ -196,6 +209,9 @@ class Overhaul(Snapshot, Protocol):
 
     def replace_wallets(self, wallets: Iterable[Wallet]) -> None:
         """Drop the projection and write it anew. Raises NotStoredError: they do not fit the owners."""
+
+    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
+        """Drop the kept roots and write them anew."""
 
     def begin_import(self, begun: Import) -> None:
         """Mark the ledger as not whole: from the commit on it opens only for the import."""

@@ -6,6 +6,7 @@ import psycopg
 
 from monedero.ledger.events import Recorded, decode
 from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
 from monedero.storage.postgres import statements
@@ -39,6 +40,21 @@ class Reader:
         """See Queries.event."""
         rows = await self._ask(lambda connection: _rows(connection, statements.EVENT_BY_ID, (event_id,)))
         return to_recorded(rows[0]) if rows else None
+
+    async def head(self) -> Head:
+        """See Queries.head."""
+        (row,) = await self._ask(lambda connection: _rows(connection, statements.READ_HEAD, ()))
+        return Head(*row)
+
+    async def payloads(self, start: int, end: int) -> list[bytes]:
+        """See Queries.payloads."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.PAYLOADS, (start, end)))
+        return [payload for (payload,) in rows]
+
+    async def roots(self, height: int, start: int, end: int) -> list[bytes]:
+        """See Queries.roots."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.ROOTS, (height, start, end)))
+        return [root for (root,) in rows]
 
     async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""

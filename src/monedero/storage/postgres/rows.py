@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from monedero.ledger.events import Recorded, decode
+from monedero.ledger.merkle import KeptRoot
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
 from monedero.ledger.state import Wallet
@@ -54,6 +55,11 @@ def from_owner(owner: StoredOwner) -> Row:
         profile = personal.profile
         kept = (profile.name, profile.last_name, profile.email, profile.phone, personal.email_key, personal.salt)
     return owner.number, owner.id, owner.kind, *kept, owner.created_at
+
+
+def from_root(kept: KeptRoot) -> Row:
+    """Return a kept root's columns, in the order of INSERT_ROOT."""
+    return kept.height, kept.number, kept.root
 
 
 def to_recorded(row: Row) -> Recorded:

@@ -8,12 +8,12 @@ from typing import LiteralString, TypeVar
 import psycopg
 
 from monedero.ledger.events import EventUnreadableError
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.state import Wallet
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, conninfo, failures_named, name_of, opened, sentence
 from monedero.storage.postgres.migrate import expected_schema, require_migrated
-from monedero.storage.postgres.rows import Row, from_wallet, to_event_row, to_owner, to_wallet
+from monedero.storage.postgres.rows import Row, from_root, from_wallet, to_event_row, to_owner, to_wallet
 from monedero.storage.store import EventRow, Import, NotStoredError, StoreBrokenError, StoredOwner
 
 ROWS_AT_ONCE = 5_000
@@ -37,6 +37,10 @@ class DatabaseSnapshot:
     def rows(self) -> Iterator[EventRow]:
         """See Snapshot.rows."""
         return self._read(statements.ALL_EVENTS, to_event_row)
+
+    def roots(self) -> Iterator[KeptRoot]:
+        """See Snapshot.roots."""
+        return self._read(statements.ALL_ROOTS, lambda row: KeptRoot(*row))
 
     def wallets(self) -> Iterator[Wallet]:
         """See Snapshot.wallets."""
@@ -79,6 +83,12 @@ class DatabaseOverhaul(DatabaseSnapshot):
                 cursor.executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
         except psycopg.errors.IntegrityError as error:
             raise NotStoredError(f"The wallets do not fit: {sentence(error)}") from error
+
+    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
+        """See Overhaul.replace_roots."""
+        self._connection.execute(statements.DROP_ROOTS)
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statements.INSERT_ROOT, map(from_root, roots))
 
     def begin_import(self, begun: Import) -> None:
         """See Overhaul.begin_import."""

@@ -47,6 +47,8 @@ INSERT_WALLET = """
 """
 STORED_EVENTS = "SELECT id::text FROM events WHERE id = ANY (%s::uuid[])"
 DROP_WALLETS = "DELETE FROM wallets"
+DROP_ROOTS = "DELETE FROM roots"
+INSERT_ROOT = "INSERT INTO roots (height, number, root) VALUES (%s, %s, %s)"
 
 # An import: its mark.
 READ_IMPORT = "SELECT size, root, owners FROM import"
@@ -66,6 +68,10 @@ OWNER_BY_ID = """
     WHERE id = %s AND kind = %s
 """
 SIZE = "SELECT size FROM head WHERE single = 1"
+
+# For proofs: ranges in order.
+PAYLOADS = "SELECT payload FROM events WHERE position >= %s AND position < %s ORDER BY position"
+ROOTS = "SELECT root FROM roots WHERE height = %s AND number >= %s AND number < %s ORDER BY number"
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
 WALLETS_OF_OWNER = """
@@ -132,6 +138,8 @@ OWNER_TRANSACTIONS = """
 # The audit: everything, in order.
 READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1"
 ALL_EVENTS = "SELECT position, id::text, payer, payee, payload, link FROM events ORDER BY position"
+ALL_PAYLOADS = "SELECT payload FROM events ORDER BY position"
+ALL_ROOTS = "SELECT height, number, root FROM roots ORDER BY height, number"
 ALL_OWNERS = """
     SELECT id::text, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
@@ -148,7 +156,7 @@ SCHEMA = """
     WITH tables AS (
         SELECT oid, relname FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-            AND relname IN ('events', 'head', 'import', 'migrations', 'owners', 'wallets')
+            AND relname IN ('events', 'head', 'import', 'migrations', 'owners', 'roots', 'wallets')
     )
     SELECT format('column %s.%s %s%s', relname, attname, format_type(atttypid, atttypmod),
             CASE WHEN attnotnull THEN ' not null' ELSE '' END)

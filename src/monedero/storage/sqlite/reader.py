@@ -19,7 +19,7 @@ import msgspec
 
 from monedero.ledger.events import Event, Recorded
 from monedero.ledger.ids import OwnerId, WalletId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import statements
@@ -83,6 +83,18 @@ class Reader:
         """See Queries.event."""
         row = self._points.execute(statements.EVENT_BY_ID, (id_bytes(event_id),)).fetchone()
         return to_recorded(row) if row else None
+
+    async def head(self) -> Head:
+        """See Queries.head."""
+        return Head(*self._points.execute(statements.READ_HEAD).get)
+
+    async def payloads(self, start: int, end: int) -> list[bytes]:
+        """See Queries.payloads."""
+        return await self._list(lambda connection: _blobs(connection, statements.PAYLOADS, (start, end)))
+
+    async def roots(self, height: int, start: int, end: int) -> list[bytes]:
+        """See Queries.roots."""
+        return await self._list(lambda connection: _blobs(connection, statements.ROOTS, (height, start, end)))
 
     async def wallets(self, kind: OwnerKind, owner_id: OwnerId, before: int, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""
@@ -149,6 +161,10 @@ class FileSnapshot:
         """See Snapshot.rows."""
         return self._read(statements.ALL_EVENTS, to_event_row)
 
+    def roots(self) -> Iterator[KeptRoot]:
+        """See Snapshot.roots."""
+        return self._read(statements.ALL_ROOTS, lambda row: KeptRoot(*row))
+
     def wallets(self) -> Iterator[Wallet]:
         """See Snapshot.wallets."""
         return self._read(statements.ALL_WALLETS, to_wallet)
@@ -202,6 +218,11 @@ def _wallets(
     if not rows and not connection.execute(statements.OWNER_BY_ID, (owner, kind)).fetchone():
         return None
     return [to_wallet(row) for row in rows]
+
+
+def _blobs(connection: apsw.Connection, statement: str, bounds: tuple[int, ...]) -> list[bytes]:
+    joined = connection.execute(statement, bounds).get
+    return [bytes.fromhex(each) for each in joined.split(" ")] if joined else []
 
 
 def _events_at(connection: apsw.Connection, positions: tuple[int, ...]) -> list[Recorded]:

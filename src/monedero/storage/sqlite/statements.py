@@ -24,6 +24,8 @@ INSERT_OWNER = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 DROP_WALLETS = "DELETE FROM wallets"
+DROP_ROOTS = "DELETE FROM roots"
+INSERT_ROOT = "INSERT INTO roots (height, number, root) VALUES (?, ?, ?)"
 EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
 
 # An import: its mark.
@@ -42,6 +44,15 @@ OWNER_BY_ID = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
     WHERE id = ? AND kind = ?
+"""
+
+
+# For proofs: ranges in order, as hexadecimal text in one step (docs/decisions/0004).
+PAYLOADS = """
+    SELECT group_concat(hex(payload), ' ' ORDER BY position) FROM events WHERE position >= ? AND position < ?
+"""
+ROOTS = """
+    SELECT group_concat(hex(root), ' ' ORDER BY number) FROM roots WHERE height = ? AND number >= ? AND number < ?
 """
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
@@ -97,6 +108,8 @@ OWNER_TRANSACTIONS = """
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 INTEGRITY = "PRAGMA integrity_check(1)"
 ALL_EVENTS = "SELECT position, id, payer, payee, payload, link FROM events ORDER BY position"
+ALL_PAYLOADS = "SELECT payload FROM events ORDER BY position"
+ALL_ROOTS = "SELECT height, number, root FROM roots ORDER BY height, number"
 ALL_OWNERS = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
@@ -112,7 +125,7 @@ ALL_WALLETS = """
 # A batch in one statement: rows of every kind go into a view of the writer's own, whose triggers put each where it
 # belongs. Without BEGIN and COMMIT around it the statement is the whole transaction, sync included, and one step: the
 # interpreter's lock is given away and won back once a batch (docs/decisions/0015).
-EVENT, MOVE, HEAD = 1, 2, 3
+EVENT, MOVE, HEAD, ROOT = 1, 2, 3, 4
 """The kinds of rows; one without a kind does nothing."""
 BATCH_VIEW = """
     CREATE TEMP VIEW batch AS
@@ -128,6 +141,9 @@ BATCH_VIEW = """
     END;
     CREATE TEMP TRIGGER batch_head INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BEGIN
         UPDATE head SET size = NEW.a, frontier = NEW.b, root = NEW.c, link = NEW.d WHERE only = 1;
+    END;
+    CREATE TEMP TRIGGER batch_root INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 BEGIN
+        INSERT INTO roots (height, number, root) VALUES (NEW.a, NEW.b, NEW.c);
     END;
 """
 BATCH_COLUMNS = 7

@@ -15,13 +15,13 @@ from typing import TypeVar
 import apsw
 
 from monedero.ledger.ids import OwnerId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Owner, State, Touched, Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.reader import FileSnapshot
-from monedero.storage.sqlite.rows import from_owner, from_wallet, id_bytes, id_text, to_wallet
+from monedero.storage.sqlite.rows import from_owner, from_root, from_wallet, id_bytes, id_text, to_wallet
 from monedero.storage.store import Batch, CommitUnknownError, Import, NotStoredError, StoreBrokenError
 
 _BROKEN = (
@@ -182,6 +182,11 @@ class FileOverhaul(FileSnapshot):
         except apsw.ConstraintError as error:
             raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
 
+    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
+        """See Overhaul.replace_roots."""
+        self._connection.execute(statements.DROP_ROOTS)
+        self._connection.executemany(statements.INSERT_ROOT, map(from_root, roots))
+
     def begin_import(self, begun: Import) -> None:
         """See Overhaul.begin_import."""
         self._connection.execute(statements.BEGIN_IMPORT, (begun.size, begun.root, begun.owners))
@@ -215,6 +220,8 @@ def _steps(batch: Batch) -> list[Step]:
         )  # fmt: skip
     head = batch.head
     values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
+    for kept in batch.roots:
+        values += (statements.ROOT, kept.height, kept.number, kept.root, None, None, None)
     return [
         *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
         *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
