@@ -242,7 +242,11 @@ def test_stopping(offline: Service, by: signal.Signals) -> None:
         took = time.monotonic() - before
 
     assert (code, took < 2) == (0, True)
-    assert sorted(path.name for path in offline.database.parent.iterdir()) == ["ledger.db", "ledger.db.lock"]
+    assert sorted(path.name for path in offline.database.parent.iterdir()) == [
+        "ledger.db",
+        "ledger.db.keys",
+        "ledger.db.lock",
+    ]
     assert offline.run("verify").returncode == 0
 
 

@@ -72,7 +72,7 @@ def collection() -> Json:
 def _noun(operation: Operation, nouns: set[str]) -> str:
     """Return what the operation is about: the last noun of its path; deposit and debit make transactions."""
     last = re.findall(r"/(\w+)", operation.path)[-1]
-    return last if last in nouns else "transactions"
+    return last if last in nouns else "transactions" if operation.method == "POST" else operation.tag
 
 
 def _items(operation: Operation, endpoint: Json) -> Iterator[Json]:
@@ -105,12 +105,16 @@ def _url(operation: Operation, unknown: list[Json] | None = None) -> Json:
     path = operation.path.replace("{", "{{").replace("}", "}}")
     for example in unknown or []:
         path = re.sub(r"{{\w+}}", _UUID.findall(example["response_body"]["detail"])[0], path)
-    return {"raw": "{{base_url}}" + path, "host": ["{{base_url}}"], "path": path.split("/")[1:]}
+    url: Json = {"raw": "{{base_url}}" + path, "host": ["{{base_url}}"], "path": path.split("/")[1:]}
+    if operation.sizes:
+        url |= {"raw": url["raw"] + "?from=1", "query": [{"key": "from", "value": "1"}]}
+    return url
 
 
 def _request(operation: Operation, url: Json, body: Json | None) -> Json:
     if body is None:
-        return {"method": operation.method, "header": [], "url": url}
+        header = [{"key": "Accept", "value": "application/json"}] if operation.text else []
+        return {"method": operation.method, "header": header, "url": url}
     raw = json.dumps(body, indent=2, ensure_ascii=False)
     return {
         "method": operation.method,
@@ -180,9 +184,10 @@ def _shape(values: list[Any]) -> Json:
 
 
 def _keys(answer: type[msgspec.Struct]) -> Json:
-    """Return the JSON Schema of a type of flat answers, closed to further keys."""
-    definition: Json = msgspec.json.schema(answer)["$defs"][answer.__name__]
-    return {**definition, "additionalProperties": False}
+    """Return the JSON Schema of a type of answers, closed to further keys."""
+    definitions: Json = msgspec.json.schema(answer)["$defs"]
+    definition = definitions.pop(answer.__name__)
+    return {**definition, "additionalProperties": False, **({"$defs": definitions} if definitions else {})}
 
 
 if __name__ == "__main__":

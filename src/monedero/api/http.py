@@ -16,6 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 Body = TypeVar("Body")
 
 JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
@@ -116,6 +117,11 @@ class Response(msgspec.Struct):
 def json_response(status: int, body: msgspec.Struct, *headers: tuple[bytes, bytes]) -> Response:
     """Return a response with the body as JSON."""
     return Response(status, _encoder.encode(body), [JSON, *headers])
+
+
+def text_response(status: int, body: str, *headers: tuple[bytes, bytes]) -> Response:
+    """Return a response with the body as plain text."""
+    return Response(status, body.encode(), [TEXT, *headers])
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:

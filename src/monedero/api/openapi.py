@@ -34,6 +34,21 @@ _MIN_POSITION = {
     "description": "Answer from a state of the ledger that shows this position: what `Ledger-Position` said of a write",
     "schema": {"type": "integer", "minimum": 0, "maximum": NEWEST},
 }
+_SIZES = [
+    {
+        "name": "from",
+        "in": "query",
+        "required": True,
+        "description": "The size of the earlier log, in events",
+        "schema": {"type": "integer", "minimum": 1, "maximum": NEWEST},
+    },
+    {
+        "name": "to",
+        "in": "query",
+        "description": "The size of the later log; the latest if absent",
+        "schema": {"type": "integer", "minimum": 1, "maximum": NEWEST},
+    },
+]
 _RECORDED_HEADERS = {
     "Location": {"description": "Where what was recorded is found", "schema": {"type": "string"}},
     "Ledger-Position": {"description": "Its position in the log", "schema": {"type": "integer", "minimum": 0}},
@@ -92,6 +107,8 @@ def _operation(operation: Operation, limits: Limits, documented: Json) -> Json:
         described["parameters"].append(_MIN_POSITION)
     if operation.paged:
         described["parameters"] += _page_parameters(limits)
+    if operation.sizes:
+        described["parameters"] += _SIZES
     if operation.body:
         content: Json = {"schema": {"$ref": _REFERENCE.format(name=operation.body.__name__)}}
         if documented.get("body"):
@@ -138,6 +155,8 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
             }
         },
     }
+    if operation.text:
+        success["content"]["text/plain"] = {"schema": {"type": "string"}}
     if operation.method == "POST":
         success["headers"] = _RECORDED_HEADERS
     if operation.paged:

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from monedero.api import businesses, customers, schemas, transactions, wallets
+from monedero.api import businesses, checkpoints, customers, receipts, schemas, transactions, wallets
 from monedero.api.http import Request, Response
 from monedero.api.services import Services
+from monedero.proofs.receipt import Receipt
 
 Handler = Callable[[Services, Request], Awaitable[Response]]
 
@@ -15,7 +16,8 @@ class Operation(msgspec.Struct, frozen=True):
     """One method on one path.
 
     `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
-    `denials` says that a 409 may have been recorded.
+    `denials` says that a 409 may have been recorded, `sizes` that it asks for two sizes of the log, `text` that it
+    answers plain text unless JSON is asked for.
     `name` is the documented name of the endpoint, or ours where the document has none.
     """
 
@@ -29,6 +31,8 @@ class Operation(msgspec.Struct, frozen=True):
     refusals: tuple[int, ...] = ()
     paged: bool = False
     denials: bool = False
+    sizes: bool = False
+    text: bool = False
 
     @property
     def tag(self) -> str:
@@ -100,5 +104,21 @@ OPERATIONS = (
     Operation(
         "GET", "/transactions/{transaction_id}", "Get transaction", transactions.show,
         200, schemas.TransactionDetailBody, refusals=(404,),
+    ),
+    Operation(
+        "GET", "/transactions/{transaction_id}/receipt", "Get transaction receipt", receipts.show,
+        200, Receipt, refusals=(404,),
+    ),
+    Operation(
+        "GET", "/checkpoints/latest", "Get latest checkpoint", checkpoints.latest,
+        200, schemas.CheckpointBody, refusals=(404,), text=True,
+    ),
+    Operation(
+        "GET", "/checkpoints/consistency", "Get consistency proof", checkpoints.consistency,
+        200, schemas.ConsistencyBody, sizes=True,
+    ),
+    Operation(
+        "GET", "/checkpoints/keys", "Get checkpoint keys", checkpoints.keys,
+        200, schemas.KeysBody, refusals=(404,),
     ),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from monedero.ledger.commands import Command
 from monedero.ledger.errors import Refusal
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import canonical_id
+from monedero.proofs.keyring import Keyring
 from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, Queries, Store
 
 MIN_POSITION = b"ledger-min-position"
@@ -25,7 +26,8 @@ Found = TypeVar("Found")
 class Services(msgspec.Struct, frozen=True):
     """The engine, the read side, and where times, ids and salts come from.
 
-    `now` returns microseconds since 1970 in UTC, `new_id` a UUIDv7, `random_bytes` as many as it is asked for.
+    `now` returns microseconds since 1970 in UTC, `new_id` a UUIDv7, `random_bytes` as many as it is asked for. Without
+    a `keyring` nothing is signed.
     """
 
     engine: Engine
@@ -35,6 +37,7 @@ class Services(msgspec.Struct, frozen=True):
     now: Callable[[], int]
     new_id: Callable[[], str]
     random_bytes: Callable[[int], bytes]
+    keyring: Keyring | None
 
     async def submit(self, command: Command, location: str) -> Recorded:
         """Commit a command whose effect will be at `location`. Raises Problem for everything but an event."""
