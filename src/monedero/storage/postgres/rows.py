@@ -73,8 +73,8 @@ def to_event_row(row: Row) -> EventRow:
 
 
 def from_batch(batch: Batch) -> Row:
-    """Return the parameters of APPEND: columns of the log, columns of the wallets that moved, the head."""
-    rows, moved, head = batch.rows, batch.moved, batch.head
+    """Return the parameters of APPEND: columns of the log, of the wallets that moved, of the kept roots, the head."""
+    rows, moved, roots, head = batch.rows, batch.moved, batch.roots, batch.head
     return (
         array(str(row.position) for row in rows),
         array(row.id for row in rows),
@@ -87,6 +87,9 @@ def from_batch(batch: Batch) -> Row:
         array(str(wallet.version) for wallet in moved),
         array(str(wallet.modified_at) for wallet in moved),
         array(str(wallet.position) for wallet in moved),
+        array(str(kept.height) for kept in roots),
+        array(str(kept.number) for kept in roots),
+        array(_bytes(kept.root) for kept in roots),
         head.size,
         head.frontier,
         head.root,

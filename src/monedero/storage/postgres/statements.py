@@ -22,7 +22,7 @@ TAKEN_EMAILS = """
     FROM owners
     WHERE (kind, email_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
-# The batch itself, in one statement: the rows, the wallets that they moved, the head over them.
+# The batch itself, in one statement: the rows, the wallets that they moved, the roots to keep, the head over them.
 APPEND = """
     WITH appended AS (
         INSERT INTO events (position, id, payer, payee, payload, link)
@@ -34,6 +34,8 @@ APPEND = """
         FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
             AS moved (id, balance, version, modified_at, position)
         WHERE wallets.id = moved.id
+    ), kept AS (
+        INSERT INTO roots (height, number, root) SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::bytea[])
     )
     UPDATE head SET size = %s, frontier = %s, root = %s, link = %s WHERE single = 1
 """

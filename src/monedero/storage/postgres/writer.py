@@ -30,7 +30,7 @@ from monedero.storage.postgres.connection import (
     reconnect,
     unknown,
 )
-from monedero.storage.postgres.rows import Row, array, from_batch, from_owner, from_root, from_wallet, to_wallet
+from monedero.storage.postgres.rows import Row, array, from_batch, from_owner, from_wallet, to_wallet
 from monedero.storage.store import Batch, CommitUnknownError, NotStoredError
 
 Result = psycopg.AsyncCursor[Row]
@@ -187,8 +187,6 @@ class WriteTransaction:
                         await self._send(statements.INSERT_OWNER, from_owner(owner))
                     for wallet in batch.opened:
                         await self._send(statements.INSERT_WALLET, from_wallet(wallet))
-                    for kept in batch.roots:
-                        await self._send(statements.INSERT_ROOT, from_root(kept))
                     await self._send(statements.APPEND, from_batch(batch))
                 result = await self._connection.execute("COMMIT", prepare=False)
                 await self._pipeline.sync()
