@@ -164,7 +164,7 @@ def test_proofs_are_those_of_the_definition(sizes: range) -> None:
 
 
 def test_a_proof_holds_for_one_position_only() -> None:
-    """The proof of one leaf proves it nowhere else, nor in a tree of another size, nor another leaf."""
+    """The proof of one leaf proves it nowhere else, and no other leaf."""
     size = 37
     leaves = LEAF_HASHES[:size]
     root = mth(leaves)
@@ -172,8 +172,16 @@ def test_a_proof_holds_for_one_position_only() -> None:
         proof = inclusion(position, leaves)
         for claimed in range(-1, 70):
             assert proves_inclusion(root, size, claimed, PAYLOADS[position], proof) == (claimed == position)
-            if claimed != size:
-                assert not proves_inclusion(root, claimed, position, PAYLOADS[claimed], proof)
+            if claimed != position:
+                assert not proves_inclusion(root, size, position, PAYLOADS[claimed], proof)
+
+
+def test_a_proof_is_as_long_as_the_path() -> None:
+    """The last of eight is not the only one of one, although its proof leads to the same root."""
+    leaves = LEAF_HASHES[:8]
+
+    assert proves_inclusion(mth(leaves), 8, 7, PAYLOADS[7], inclusion(7, leaves))
+    assert not proves_inclusion(mth(leaves), 1, 0, PAYLOADS[7], inclusion(7, leaves))
 
 
 def altered(proof: list[bytes]) -> Iterator[list[bytes]]:
@@ -211,6 +219,7 @@ def test_no_other_history_is_consistent(size: int, data: st.DataObject) -> None:
     assert not proves_consistency(first, bytes(32), size, root, proof)
     assert not proves_consistency(first, beginning, size, bytes(32), proof)
     assert not proves_consistency(first, beginning, first - 1, root, proof)
+    assert not proves_consistency(first, beginning, 4 * size, root, proof)
     assert not proves_consistency(0, EMPTY.root, size, root, proof)
 
 

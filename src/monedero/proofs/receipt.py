@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from monedero.ledger.events import EventUnreadableError, Movement, decode
-from monedero.ledger.merkle import HASH_BYTES, proves_inclusion
+from monedero.ledger.merkle import proves_inclusion
 from monedero.proofs.checkpoint import Checkpoint
 from monedero.proofs.note import NoteError, VerifierKey, decode_base64, encode_base64
 
@@ -99,8 +99,7 @@ def verify_receipt(document: bytes, key: VerifierKey) -> Proven:
         proof = [decode_base64(node) for node in receipt.inclusion_proof]
     except NoteError as error:
         raise ReceiptError(str(error)) from None
-    whole = all(len(node) == HASH_BYTES for node in proof)
-    if not whole or not proves_inclusion(checkpoint.root, checkpoint.size, receipt.position, payload, proof):
+    if not proves_inclusion(checkpoint.root, checkpoint.size, receipt.position, payload, proof):
         raise ReceiptError(
             f"the event is not shown to be at position {receipt.position} of the log that the checkpoint speaks of"
         )
