@@ -16,6 +16,7 @@ from monedero.api.services import Services
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
 from monedero.engine.expirer import Expirer
+from monedero.proofs.keyring import Keyring, create_keyring, read_keyring
 from monedero.settings import Settings, SettingsError
 from monedero.storage import postgres, sqlite
 from monedero.storage.postgres import PostgresStore
@@ -61,6 +62,25 @@ def open_store(settings: Settings) -> Store:
     )
 
 
+def keyring_path(settings: Settings) -> Path | None:
+    """Return the file of the signing key; None: nothing is signed. Raises SettingsError."""
+    if settings.signing_key_file:
+        return Path(settings.signing_key_file).resolve()
+    ledger = database_path(settings)
+    return ledger.with_name(f"{ledger.name}.keys") if ledger else None
+
+
+def open_keyring(settings: Settings) -> Keyring | None:
+    """Read the signing key, if there is to be one; beside an embedded ledger it is made when it is missing.
+
+    Raises SettingsError, KeyringError.
+    """
+    path = keyring_path(settings)
+    if path and not settings.signing_key_file and not path.exists():
+        return create_keyring(path, now_microseconds())
+    return read_keyring(path) if path else None
+
+
 def open_for_import(settings: Settings) -> Store:
     """Open the ledger, empty or half imported, to be filled from an export. Raises as `open_store`."""
     if path := database_path(settings):
@@ -95,7 +115,7 @@ def _limits(settings: Settings) -> postgres.Limits:
 def application(settings: Settings, store: Store, on_broken: Callable[[StoreError], None]) -> ASGIApplication:
     """Return the service over an open store; it starts the engine, and drains it and closes the store at the end.
 
-    `on_broken` hears that the disk has failed and writing has stopped.
+    `on_broken` hears that the disk has failed and writing has stopped. Raises SettingsError, KeyringError.
     """
     engine = Engine(
         store,
@@ -120,8 +140,11 @@ def application(settings: Settings, store: Store, on_broken: Callable[[StoreErro
             finally:
                 await store.close()
 
+    keyring = open_keyring(settings)
     hold_seconds = settings.hold_hours * 60 * 60
-    services = Services(engine, store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom)
+    services = Services(
+        engine, store, Shown(), settings.currency, hold_seconds, now_microseconds, new_id, os.urandom, keyring
+    )
     limits = Limits(
         settings.body_limit_bytes,
         settings.json_depth_limit,

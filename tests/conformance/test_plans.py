@@ -20,6 +20,8 @@ PARAMETERS = {
     "OWNER_TRANSACTIONS": (b"", NEWEST, 100, "customer"),
     "WALLETS_OF_OWNER": (b"", "customer", NEWEST, 100),
     "EVENT_BY_ID": (b"",),
+    "PAYLOADS": (0, 256),
+    "ROOTS": (8, 0, 256),
     "OWNER_BY_ID": (b"", "customer"),
     "WALLET_BY_ID": (b"",),
     "LOAD_OWNER": (b"",),

@@ -40,6 +40,21 @@ _MIN_POSITION = {
     "description": "Answer from a state of the ledger that shows this position: what `Ledger-Position` said of a write",
     "schema": {"type": "integer", "minimum": 0, "maximum": NEWEST},
 }
+_SIZES = [
+    {
+        "name": "from",
+        "in": "query",
+        "required": True,
+        "description": "The size of the earlier log, in events",
+        "schema": {"type": "integer", "minimum": 1, "maximum": NEWEST},
+    },
+    {
+        "name": "to",
+        "in": "query",
+        "description": "The size of the later log; the latest if absent",
+        "schema": {"type": "integer", "minimum": 1, "maximum": NEWEST},
+    },
+]
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -147,6 +162,8 @@ def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Js
         described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
     if operation.paged:
         described["parameters"] += _page_parameters(limits)
+    if operation.sizes:
+        described["parameters"] += _SIZES
     if operation.body:
         content: Json = {"schema": _schema(operation.body)}
         if sent := [each["request_body"] for each in examples if each["status"] == operation.status]:
@@ -197,6 +214,8 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
         "description": (operation.answer.__doc__ or "").splitlines()[0],
         "content": {"application/json": {"schema": schema, **_shown(examples, operation.status)}},
     }
+    if operation.text:
+        success["content"]["text/plain"] = {"schema": {"type": "string"}}
     if operation.method == "POST":
         success["headers"] = {**_RECORDED_HEADERS, **_WRITE_HEADERS}
     if operation.tagged:

@@ -7,8 +7,10 @@ import msgspec
 from monedero.api import (
     batches,
     businesses,
+    checkpoints,
     customers,
     holds,
+    receipts,
     refunds,
     schemas,
     transaction_bodies,
@@ -17,6 +19,7 @@ from monedero.api import (
 )
 from monedero.api.http import Request, Response, Streamed
 from monedero.api.services import Services
+from monedero.proofs.receipt import Receipt
 
 Handler = Callable[[Services, Request], Awaitable[Response | Streamed]]
 
@@ -26,7 +29,8 @@ class Operation(msgspec.Struct, frozen=True):
 
     `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
     `denials` says that a 409 may have been recorded, `tagged` that the answer has an entity tag, `conditional` that
-    one may be a condition.
+    one may be a condition, `sizes` that it asks for two sizes of the log, `text` that it answers plain text unless
+    JSON is asked for.
     `name` is the documented name of the endpoint, or ours where the document has none.
     """
 
@@ -42,6 +46,8 @@ class Operation(msgspec.Struct, frozen=True):
     denials: bool = False
     tagged: bool = False
     conditional: bool = False
+    sizes: bool = False
+    text: bool = False
 
     @property
     def tag(self) -> str:
@@ -154,5 +160,21 @@ OPERATIONS = (
     Operation(
         "POST", "/batches", "Submit a batch", batches.submit_batch,
         200, batches.BatchBody, batches.NewBatch, (404, 409),
+    ),
+    Operation(
+        "GET", "/transactions/{transaction_id}/receipt", "Get transaction receipt", receipts.show,
+        200, Receipt, refusals=(404,),
+    ),
+    Operation(
+        "GET", "/checkpoints/latest", "Get latest checkpoint", checkpoints.latest,
+        200, schemas.CheckpointBody, refusals=(404,), text=True,
+    ),
+    Operation(
+        "GET", "/checkpoints/consistency", "Get consistency proof", checkpoints.consistency,
+        200, schemas.ConsistencyBody, sizes=True,
+    ),
+    Operation(
+        "GET", "/checkpoints/keys", "Get checkpoint keys", checkpoints.keys,
+        200, schemas.KeysBody, refusals=(404,),
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from monedero.engine.replay import ignore_progress
+from monedero.proofs.keyring import KeyringError
 from monedero.settings import Settings, SettingsError, load_settings
 from monedero.storage.store import StoreError
 
@@ -31,7 +32,7 @@ def one_sentence() -> Iterator[None]:
     """Turn what the operator can mend into one sentence on standard error and exit code 2."""
     try:
         yield
-    except (SettingsError, StoreError, OSError) as error:
+    except (SettingsError, StoreError, KeyringError, OSError) as error:
         click.echo(f"monedero: {error}", err=True)
         sys.exit(UNUSABLE)
 

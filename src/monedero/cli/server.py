@@ -30,7 +30,7 @@ FAILED = 1
 def run_server(settings: Settings, listener: socket.socket, on_started: Callable[[], None]) -> int:
     """Serve until a signal says stop; return the exit code: 1 says that the disk failed and writing had to stop.
 
-    Raises SettingsError, StoreUnavailableError.
+    Raises SettingsError, StoreUnavailableError, KeyringError.
     """
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # Lost connections are ours to tell of, in our words.
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
