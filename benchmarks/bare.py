@@ -31,6 +31,8 @@ APPEND = """
         FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
             AS m (balance, version, at, position, held, number)
         WHERE wallets.number = m.number
+    ), kept AS (
+        INSERT INTO roots (height, number, root) SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[])
     )
     UPDATE head SET size = %s, frontier = %s, root = %s, link = %s WHERE single = 1
 """
@@ -42,6 +44,7 @@ class Ready(NamedTuple):
     rows: list[Row]
     moved: list[Row]
     head: Head
+    roots: list[Row]
 
 
 class BareSqlite:
@@ -64,7 +67,7 @@ class BareSqlite:
 
     def _write(self, batches: Iterable[Ready]) -> None:
         execute, executemany = self._connection.execute, self._connection.executemany
-        for rows, moved, head in batches:
+        for rows, moved, head, roots in batches:
             execute("BEGIN IMMEDIATE")
             executemany(
                 "INSERT INTO events (position, id, payer, payee, payload, link) VALUES (?, ?, ?, ?, ?, ?)", rows
@@ -74,6 +77,7 @@ class BareSqlite:
                 moved,
             )
             execute("UPDATE head SET size = ?, frontier = ?, root = ?, link = ? WHERE only = 1", _columns(head))
+            executemany("INSERT INTO roots (height, number, root) VALUES (?, ?, ?)", roots)
             execute("COMMIT")
 
     def close(self) -> None:
@@ -122,9 +126,10 @@ class BarePostgres:
 def _batches(head: Head, rows: list[Row], batch: int) -> Iterator[Ready]:
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
-        head, _ = seal(head, [row[4] for row in some])
+        head, _, kept = seal(head, [row[4] for row in some])
         moved = {posted[-1]: posted for row in some for posted in _posted(row)}
-        yield Ready(some, [moved[number] for number in sorted(moved)], head)
+        roots = [(each.height, each.number, each.root) for each in kept]
+        yield Ready(some, [moved[number] for number in sorted(moved)], head, roots)
 
 
 def _posted(row: Row) -> Iterable[Row]:
@@ -145,7 +150,8 @@ def _columns(head: Head) -> Row:
 
 def _parameters(batch: Ready) -> Row:
     """Return the parameters of APPEND: each column as an array literal, then the head."""
-    columns = [*zip(*batch.rows, strict=True), *zip(*batch.moved, strict=True)]
+    roots = zip(*batch.roots, strict=True) if batch.roots else ((), (), ())
+    columns = [*zip(*batch.rows, strict=True), *zip(*batch.moved, strict=True), *roots]
     return *("{" + ",".join(map(_element, column)) + "}" for column in columns), *_columns(batch.head)
 
 

@@ -1,7 +1,8 @@
 """Write the examples that the documented ones do not have: answers of the real service, told as one story.
 
 The service is started on a ledger of its own. Ids and times are new each time; everything else is the same for the
-same API, and a test tells the story again and compares.
+same API, and a test tells the story again and compares. Receipts and checkpoints are not in it: what they sign and the
+key differ each time, and a ledger in PostgreSQL has no key until one is made. Their types have examples instead.
 """
 
 import json

@@ -32,6 +32,7 @@ from monedero.observability.scrape import scrape
 from monedero.observability.self_audit import AuditCounts, SelfAudit
 from monedero.observability.shared import Place
 from monedero.observability.store import ObservedStore
+from monedero.proofs.keyring import Keyring, create_keyring, read_keyring
 from monedero.settings import Settings, SettingsError
 from monedero.storage import postgres, sqlite
 from monedero.storage.postgres import PostgresStore
@@ -78,6 +79,25 @@ def open_store(settings: Settings) -> Store:
         replica_lag_seconds=settings.replica_lag_seconds,
         replica_wait_seconds=settings.replica_wait_seconds,
     )
+
+
+def keyring_path(settings: Settings) -> Path | None:
+    """Return the file of the signing key; None: nothing is signed. Raises SettingsError."""
+    if settings.signing_key_file:
+        return Path(settings.signing_key_file).resolve()
+    ledger = database_path(settings)
+    return ledger.with_name(f"{ledger.name}.keys") if ledger else None
+
+
+def open_keyring(settings: Settings) -> Keyring | None:
+    """Read the signing key, if there is to be one; beside an embedded ledger it is made when it is missing.
+
+    Raises SettingsError, KeyringError.
+    """
+    path = keyring_path(settings)
+    if path and not settings.signing_key_file and not path.exists():
+        return create_keyring(path, now_microseconds())
+    return read_keyring(path) if path else None
 
 
 def open_for_import(settings: Settings) -> Store:
@@ -189,6 +209,7 @@ def application(
     """Return the service over an open store; it starts the engine, and drains it and closes the store at the end.
 
     `on_broken` hears that the disk has failed and writing has stopped; `hooks` is what watches the service.
+    Raises SettingsError, KeyringError.
     """
     hooks = hooks or observability(settings, store)
     engine = Engine(
@@ -228,6 +249,7 @@ def application(
                     await asyncio.to_thread(end)
                 await store.close()
 
+    keyring = open_keyring(settings)
     hold_seconds = settings.hold_hours * 60 * 60
     services = Services(
         hooks.around_engine(engine),
@@ -238,6 +260,7 @@ def application(
         now_microseconds,
         new_id,
         os.urandom,
+        keyring,
     )
     limits = Limits(
         settings.body_limit_bytes,

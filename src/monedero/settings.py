@@ -43,6 +43,14 @@ class Settings(BaseSettings):
             "`MONEDERO_DATABASE_URL`."
         ),
     ] = ""
+    signing_key_file: Annotated[
+        str,
+        Field(
+            description="The file with the key that signs checkpoints and receipts, as `monedero keys create` makes "
+            "it; all processes of a ledger share it. Empty: beside the embedded file, under its name and `.keys`, made "
+            "when it is missing; on PostgreSQL nothing is signed."
+        ),
+    ] = ""
     workers: Annotated[
         Positive, Field(description="How many processes serve, side by side on one port. More than 1 needs PostgreSQL.")
     ] = 1

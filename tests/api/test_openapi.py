@@ -124,6 +124,11 @@ def test_answers_are_as_described(client: httpx.Client, description: dict[str, A
         ("get", "/wallets/{wallet_id}", client.get(f"/wallets/{world.till}")),
         ("get", "/transactions/{transaction_id}", client.get(world.debit(1).headers["location"])),
         ("get", "/transactions/{transaction_id}", client.get("/transactions/x")),
+        ("get", "/transactions/{transaction_id}/receipt", client.get(f"{world.debit(1).headers['location']}/receipt")),
+        ("get", "/checkpoints/latest", client.get("/checkpoints/latest", headers={"accept": "application/json"})),
+        ("get", "/checkpoints/consistency", client.get("/checkpoints/consistency?from=1")),
+        ("get", "/checkpoints/consistency", client.get("/checkpoints/consistency?from=0")),
+        ("get", "/checkpoints/keys", client.get("/checkpoints/keys")),
     ]
     for method, path, answer in answers:
         media = description["paths"][path][method]["responses"][str(answer.status_code)]["content"]["application/json"]

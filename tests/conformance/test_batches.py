@@ -96,7 +96,7 @@ def test_the_head_seals_what_is_stored(store: Store) -> None:
 
     with store.snapshot() as snapshot:
         rows = list(snapshot.rows())
-        expected, links = seal(EMPTY, [row.payload for row in rows])
+        expected, links, _ = seal(EMPTY, [row.payload for row in rows])
         assert snapshot.head() == expected
     assert [row.link for row in rows] == links
     assert [row.position for row in rows] == list(range(34))

@@ -67,12 +67,12 @@ def denied_long_ago(store: Store, payer: Wallet, payee: Wallet, times: int) -> N
                 for _ in range(times)
             ]  # fmt: skip
             payloads = [encode(event) for event in events]
-            sealed, links = seal(head, payloads)
+            sealed, links, roots = seal(head, payloads)
             rows = [
                 EventRow(head.size + place, event.id, payer.number, payee.number, payload, link)
                 for place, (event, payload, link) in enumerate(zip(events, payloads, links, strict=True))
             ]
-            transaction.append(Batch(rows, sealed))
+            transaction.append(Batch(rows, sealed, roots=roots))
 
     run(recorded())
 

@@ -24,6 +24,8 @@ PARAMETERS = {
     "SIZE": (),
     "WALLETS_OF_OWNER": (b"", "customer", 100),
     "EVENT_BY_ID": (b"",),
+    "PAYLOADS": (0, 256),
+    "ROOTS": (8, 0, 256),
     "OWNER_BY_ID": (b"", "customer"),
     "WALLET_BY_ID": (b"",),
     "LOAD_OWNER": (b"",),

@@ -34,6 +34,8 @@ PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "EXPIRING": (64,),
     "WALLET_BY_ID": (NOBODY,),
     "EVENT_BY_ID": (NOBODY,),
+    "PAYLOADS": (0, 256),
+    "ROOTS": (8, 0, 256),
     "OWNER_BY_ID": (NOBODY, "customer"),
     "NEWEST_MOVEMENTS": PART,
     "OLDEST_MOVEMENTS": PART,

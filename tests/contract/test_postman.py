@@ -20,7 +20,7 @@ def items() -> Iterator[Any]:
 def asked(item: Any) -> tuple[str, str, str]:
     """Return the method and address of a request, and the line of its test that demands a status."""
     demand = next(line for line in item["event"][-1]["script"]["exec"] if "have.status(" in line)
-    return item["request"]["method"], item["request"]["url"]["raw"], demand.strip()
+    return item["request"]["method"], item["request"]["url"]["raw"].partition("?")[0], demand.strip()
 
 
 def test_is_what_the_generator_writes() -> None:

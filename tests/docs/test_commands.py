@@ -2,6 +2,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from monedero.cli import main
@@ -39,7 +40,9 @@ def test_a_page_names_only_make_targets_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
 def test_a_page_names_only_commands_and_options_that_exist(page: Path) -> None:
     """Every `monedero <command>` and every option of it on a page is one of the program."""
-    options = {option for command in main.commands.values() for each in command.params for option in each.opts} | {
+    commands = [*main.commands.values()]
+    commands += [each for group in commands if isinstance(group, click.Group) for each in group.commands.values()]
+    options = {option for command in commands for each in command.params for option in each.opts} | {
         "--help",
         "--version",
     }

@@ -4,7 +4,7 @@ It runs from top to bottom on any ledger, as often as one likes: each run signs 
 own, and what a request creates is remembered in a variable for those after it. A documented refusal must be answered
 word for word. A documented success must have the documented keys, each with a value of the documented type: those
 that all the examples have, and none that no example has. An operation that is not documented is asked as in our own
-examples, after the documented ones, and must have no keys but those of its type.
+examples, or plainly where it has none, after the documented ones, and must have no keys but those of its type.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from monedero.api.openapi import documented_examples, more_examples
+from monedero.api.parameters import SIZES
 from monedero.api.routes import OPERATIONS, Operation
 
 Json = dict[str, Any]
@@ -87,11 +88,14 @@ def collection() -> Json:
 
 
 def _noun(operation: Operation, nouns: set[str]) -> str:
-    """Return what the operation is about: the last noun of its path, or a hold; all the rest makes transactions."""
+    """Return what the operation is about: the last noun of its path, or that of what is read, or a hold.
+
+    All the rest makes transactions.
+    """
     last: str = re.findall(r"/(\w+)", operation.path)[-1]
     if last in nouns:
         return last
-    return "holds" if operation.tag == "holds" else "transactions"
+    return operation.tag if operation.method == "GET" or operation.tag == "holds" else "transactions"
 
 
 def _documented_items(operation: Operation, documented: list[Json], own: list[Json]) -> Iterator[Json]:
@@ -115,7 +119,8 @@ def _own_items(operation: Operation, own: list[Json]) -> Iterator[Json]:
         example = next(each for each in examples if each["status"] == maker.status)
         checks = _checks(maker, maker.status, _keys(maker.answer) if maker.answer else None, variable=variable)
         yield _item(maker, {**example, "name": called}, checks, [])
-    example = next(each for each in own if each["status"] == operation.status)
+    succeeded = (each for each in own if each["status"] == operation.status)
+    example = next(succeeded, {"request_body": None, "status": operation.status})
     yield _item(
         operation,
         {**example, "name": operation.name},
@@ -147,12 +152,16 @@ def _url(operation: Operation, unknown: Json | None = None) -> Json:
     path = operation.path.replace("{", "{{").replace("}", "}}")
     if unknown:
         path = re.sub(r"{{\w+}}", _UUID.findall(unknown["response_body"]["detail"])[0], path)
-    return {"raw": "{{base_url}}" + path, "host": ["{{base_url}}"], "path": path.split("/")[1:]}
+    url: Json = {"raw": "{{base_url}}" + path, "host": ["{{base_url}}"], "path": path.split("/")[1:]}
+    if operation.parameters == SIZES:
+        url |= {"raw": url["raw"] + "?from=1", "query": [{"key": "from", "value": "1"}]}
+    return url
 
 
 def _request(operation: Operation, url: Json, body: Json | None) -> Json:
     if body is None:
-        return {"method": operation.method, "header": [], "url": url}
+        header = [{"key": "Accept", "value": "application/json"}] if "text/plain" in operation.media else []
+        return {"method": operation.method, "header": header, "url": url}
     raw = json.dumps(body, indent=2, ensure_ascii=False)
     return {
         "method": operation.method,

@@ -18,6 +18,7 @@ Body = TypeVar("Body")
 
 JSON = (b"content-type", b"application/json")
 JSON_LINES = (b"content-type", b"application/x-ndjson")
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
 PROBLEM_JSON = b"application/problem+json"
 
 _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
@@ -171,6 +172,11 @@ class Streamed(msgspec.Struct):
 def json_response(status: int, body: msgspec.Struct, *headers: tuple[bytes, bytes]) -> Response:
     """Return a response with the body as JSON."""
     return Response(status, _encoder.encode(body), [JSON, *headers])
+
+
+def text_response(status: int, body: str, *headers: tuple[bytes, bytes]) -> Response:
+    """Return a response with the body as plain text."""
+    return Response(status, body.encode(), [TEXT, *headers])
 
 
 def accepts_problems(request: Request) -> bool:

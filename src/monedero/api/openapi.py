@@ -146,7 +146,13 @@ def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Js
     elif operation.method == "POST":
         described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
     described["parameters"] += [
-        {"name": each.name, "in": "query", "description": each.description, "schema": each.schema}
+        {
+            "name": each.name,
+            "in": "query",
+            "required": each.required,
+            "description": each.description,
+            "schema": each.schema,
+        }
         for each in operation.parameters
     ]
     if operation.paged:

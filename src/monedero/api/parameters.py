@@ -8,6 +8,7 @@ from monedero.api.formats import FORMATS
 from monedero.api.transaction_bodies import KINDS, STATUSES
 from monedero.storage.store import NEWEST
 
+_SIZE = {"type": "integer", "minimum": 1, "maximum": NEWEST}
 _TIME = {"type": "string", "format": "date-time"}
 _MOMENT = {"anyOf": [_TIME, {"type": "integer", "minimum": 0, "maximum": NEWEST}]}
 
@@ -18,6 +19,7 @@ class Parameter(msgspec.Struct, frozen=True):
     name: str
     description: str
     schema: dict[str, Any]
+    required: bool = False
 
 
 FILTERS = (
@@ -31,4 +33,8 @@ PERIOD = (
     Parameter("from", "The time or the position in the log at which the period begins; the wallet's opening", _MOMENT),
     Parameter("to", "The time or the position before which it ends; now, unless it is given", _MOMENT),
     Parameter("format", "The form of the answer, instead of `Accept`", {"type": "string", "enum": list(FORMATS)}),
+)
+SIZES = (
+    Parameter("from", "The size of the earlier log, in events", _SIZE, required=True),
+    Parameter("to", "The size of the later log; the latest if absent", _SIZE),
 )

@@ -7,10 +7,12 @@ import msgspec
 from monedero.api import (
     batches,
     businesses,
+    checkpoints,
     customers,
     history,
     history_bodies,
     holds,
+    receipts,
     refunds,
     schemas,
     transaction_bodies,
@@ -18,8 +20,9 @@ from monedero.api import (
     wallets,
 )
 from monedero.api.http import Request, Response, Streamed
-from monedero.api.parameters import AT, FILTERS, PERIOD, Parameter
+from monedero.api.parameters import AT, FILTERS, PERIOD, SIZES, Parameter
 from monedero.api.services import Services
+from monedero.proofs.receipt import Receipt
 
 Handler = Callable[[Services, Request], Awaitable[Response | Streamed]]
 
@@ -172,5 +175,21 @@ OPERATIONS = (
     Operation(
         "POST", "/batches", "Submit a batch", batches.submit_batch,
         200, batches.BatchBody, batches.NewBatch, (404, 409),
+    ),
+    Operation(
+        "GET", "/transactions/{transaction_id}/receipt", "Get transaction receipt", receipts.show,
+        200, Receipt, refusals=(404,),
+    ),
+    Operation(
+        "GET", "/checkpoints/latest", "Get latest checkpoint", checkpoints.latest,
+        200, schemas.CheckpointBody, refusals=(404,), media=("text/plain",),
+    ),
+    Operation(
+        "GET", "/checkpoints/consistency", "Get consistency proof", checkpoints.consistency,
+        200, schemas.ConsistencyBody, parameters=SIZES,
+    ),
+    Operation(
+        "GET", "/checkpoints/keys", "Get checkpoint keys", checkpoints.keys,
+        200, schemas.KeysBody, refusals=(404,),
     ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from monedero.ledger.ids import OwnerId
 from monedero.ledger.money import AmountError, NotPositiveError, Units, parse_amount, render_amount
 from monedero.ledger.profiles import Profile
 from monedero.ledger.state import Wallet
+from monedero.proofs.receipt import EXAMPLE_KEY, EXAMPLE_NODE, EXAMPLE_NOTE, EXAMPLE_ORIGIN, EXAMPLE_ROOT
 
 _NO_NUL = r"^[^\u0000]*(?![\s\S])"
 _ADDRESS_PART = r"[^\s@\"(),:;<>\[\\\]\u0000-\u001f\u007f]"
@@ -191,6 +192,43 @@ class MovementBody(msgspec.Struct, frozen=True):
     amount: AmountOut
     description: str | None
     id: Id
+
+
+class CheckpointBody(msgspec.Struct, frozen=True):
+    """How long the log is and its Merkle root, signed. Plain text, unless JSON is asked for: `note` is that text."""
+
+    origin: Annotated[str, Meta(description="Names the ledger.", examples=[EXAMPLE_ORIGIN])]
+    size: Annotated[int, Meta(ge=0, description="How many events the log has.", examples=[3])]
+    root: Annotated[str, Meta(description="The Merkle root over them, in base64.", examples=[EXAMPLE_ROOT])]
+    note: Annotated[
+        str, Meta(description="The checkpoint as it is signed (C2SP tlog-checkpoint).", examples=[EXAMPLE_NOTE])
+    ]
+
+
+class ConsistencyBody(msgspec.Struct, frozen=True, rename={"first": "from", "second": "to"}):
+    """The proof that the log of one size is the beginning of the log of another."""
+
+    first: Annotated[int, Meta(ge=1, description="The size of the earlier log.", examples=[1])]
+    second: Annotated[int, Meta(ge=1, description="The size of the later log.", examples=[3])]
+    proof: Annotated[
+        list[str],
+        Meta(description="The nodes of the proof, in base64 (RFC 9162).", examples=[[EXAMPLE_ROOT, EXAMPLE_NODE]]),
+    ]
+
+
+class KeyBody(msgspec.Struct, frozen=True):
+    """A verifier key and when it was the one that signed; `retired_at` is null while it still is."""
+
+    key: Annotated[str, Meta(description="Name, id and public key (C2SP signed-note).", examples=[EXAMPLE_KEY])]
+    created_at: Timestamp
+    retired_at: Timestamp | None
+
+
+class KeysBody(msgspec.Struct, frozen=True):
+    """The verifier keys of the ledger, the one that signs now first."""
+
+    origin: str
+    keys: list[KeyBody]
 
 
 def amount_in(raw: Raw) -> Units:

@@ -12,6 +12,7 @@ from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
 from monedero.ledger.errors import Refusal
 from monedero.ledger.ids import canonical_id
+from monedero.proofs.keyring import Keyring
 from monedero.storage.store import Queries, Store
 
 MIN_POSITION = b"ledger-min-position"
@@ -24,7 +25,7 @@ class Services(msgspec.Struct, frozen=True):
     """The engine, the read side, and where times, ids and salts come from.
 
     `hold_seconds` is how long a hold lasts of which nothing else is said. `now` returns microseconds since 1970 in
-    UTC, `new_id` a UUIDv7, `random_bytes` as many as it is asked for.
+    UTC, `new_id` a UUIDv7, `random_bytes` as many as it is asked for. Without a `keyring` nothing is signed.
     """
 
     engine: Engine
@@ -35,6 +36,7 @@ class Services(msgspec.Struct, frozen=True):
     now: Callable[[], int]
     new_id: Callable[[], str]
     random_bytes: Callable[[int], bytes]
+    keyring: Keyring | None
 
     async def reading(self, request: Request, seen: int | None = None) -> Queries:
         """Return the read side for a request: one that shows the position it asks for, if it asks. Raises Problem.

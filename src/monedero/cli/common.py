@@ -10,6 +10,7 @@ import click
 
 from monedero.bootstrap import audit_log, ledger_name
 from monedero.engine.replay import ignore_progress
+from monedero.proofs.keyring import KeyringError
 from monedero.settings import Settings, SettingsError, load_settings
 from monedero.storage.store import StoreError
 
@@ -32,7 +33,7 @@ def one_sentence() -> Iterator[None]:
     """Turn what the operator can mend into one sentence on standard error and exit code 2."""
     try:
         yield
-    except (SettingsError, StoreError, OSError) as error:
+    except (SettingsError, StoreError, KeyringError, OSError) as error:
         click.echo(f"monedero: {error}", err=True)
         sys.exit(UNUSABLE)
 

@@ -7,7 +7,7 @@ import sys
 import click
 
 from monedero import __version__
-from monedero.bootstrap import ledger_name, open_store
+from monedero.bootstrap import ledger_name, open_keyring, open_store
 from monedero.cli.common import database_option, one_sentence
 from monedero.cli.server import run_server
 from monedero.cli.workers import supervise
@@ -46,6 +46,7 @@ def serve(
     if settings.workers == 1:
         sys.exit(run_server(settings, listeners[0], lambda: click.echo(banner)))
     open_store(settings)  # So that what is wrong with it is said once; it has connected nothing that stays.
+    open_keyring(settings)
     sys.exit(supervise(settings, listeners, lambda: click.echo(banner)))
 
 

@@ -38,7 +38,7 @@ def run_server(
     """Serve until a signal says stop; return the exit code: 1 says that the disk failed and writing had to stop.
 
     `place` is that of a worker among several.
-    Raises SettingsError, StoreUnavailableError.
+    Raises SettingsError, StoreUnavailableError, KeyringError.
     """
     configure_logs(settings)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # Lost connections are ours to tell of, in our words.

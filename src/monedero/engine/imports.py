@@ -113,7 +113,7 @@ def _chunks(
     """Fold up to the position `end`; yield each chunk, and the head that it follows. Raises DiscrepancyError."""
     while chunk := list(islice(payloads, min(CHUNK_EVENTS, end - replay.head.size))):
         before = replay.head
-        rows, changed = replay.extend(chunk)
+        rows, changed, roots = replay.extend(chunk)
         yield (
             before,
             Batch(
@@ -123,6 +123,7 @@ def _chunks(
                 _registered(replay, rows, personal),
                 [record for record in changed if isinstance(record, Hold)],
                 [record for record in changed if isinstance(record, Debited)],
+                roots=roots,
             ),
         )
 

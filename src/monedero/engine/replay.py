@@ -20,7 +20,7 @@ from monedero.ledger.events import (
 )
 from monedero.ledger.evolve import HistoryError, debited, evolve
 from monedero.ledger.ids import OwnerId, TransactionId, canonical_id
-from monedero.ledger.merkle import EMPTY, Head, seal
+from monedero.ledger.merkle import EMPTY, Head, KeptRoot, seal
 from monedero.ledger.state import Debited, Record, State
 from monedero.storage.store import EventRow
 
@@ -42,13 +42,15 @@ class DiscrepancyError(Exception):
 class Replay:
     """The log folded from its first event: head, state, and the money that the world outside has put in.
 
-    `world` is the balance of the world outside in units: what was paid out to it, minus what was deposited.
+    `world` is the balance of the world outside in units: what was paid out to it, minus what was deposited. `roots` are
+    those to keep over what was run, one for each 256 events and fewer above.
     """
 
     def __init__(self, recall: Recall) -> None:
         self._recall = recall
         self._last: list[Recorded] = []
         self.head: Head = EMPTY
+        self.roots: list[KeptRoot] = []
         self.state = State()
         self.world = 0
         self.deposited = 0
@@ -59,7 +61,7 @@ class Replay:
         """Fold stored rows. Raises DiscrepancyError at the first that is out of place, altered or impossible."""
         for chunk in _chunks(rows):
             payloads = [row.payload for row in chunk]
-            head, links = seal(self.head, payloads)
+            head, links, roots = seal(self.head, payloads)
             facts = self._read(payloads)
             for expected, row, link in zip(range(self.head.size, head.size), chunk, links, strict=True):
                 if row.position != expected:
@@ -70,15 +72,16 @@ class Replay:
                 if row.link != link or row.id != fact.event.id or row.payer != payer or row.payee != payee:
                     raise DiscrepancyError(f"position {expected}: {_difference(row, fact, link)}")
             self.head = head
+            self.roots += roots
             progress(len(chunk))
 
-    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Record]]:
-        """Fold the events that follow; return the rows that they are stored as, and the records that they changed.
+    def extend(self, payloads: Sequence[bytes]) -> tuple[list[EventRow], list[Record], list[KeptRoot]]:
+        """Fold the events that follow; return their rows as stored, the records that they changed, the roots to keep.
 
         Raises DiscrepancyError at the first that is no event or does not follow from those before. Debits of the last
         call need not be recalled.
         """
-        head, links = seal(self.head, payloads)
+        head, links, roots = seal(self.head, payloads)
         rows: list[EventRow] = []
         changed: dict[tuple[type[Record], str], Record] = {}
         facts: list[Recorded] = []
@@ -91,7 +94,7 @@ class Replay:
             facts.append(fact)
         self.head = head
         self._last = facts
-        return rows, list(changed.values())
+        return rows, list(changed.values()), roots
 
     def expect(self, head: Head) -> None:
         """Raise DiscrepancyError unless the stored head is the one over the rows that were folded."""

@@ -1,5 +1,7 @@
 """The audit: everything that is stored against what the log makes of it."""
 
+from itertools import zip_longest
+
 import msgspec
 
 from monedero.engine.replay import DiscrepancyError, Progress, Replay, ignore_progress
@@ -26,8 +28,9 @@ class Verified(msgspec.Struct, frozen=True):
 def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified:
     """Recompute tree, chain and balances from the stored bytes and compare everything that is stored.
 
-    Raises DiscrepancyError naming the first position, wallet, hold, debit or owner that differs. Takes memory in
-    proportion to wallets, owners, holds and refunded debits, not to events.
+    Raises DiscrepancyError naming the first position, kept root, wallet, hold, debit or owner that differs. Takes
+    memory in proportion to wallets, owners, holds and refunded debits, and for events only what one kept root in 256
+    takes.
     """
     replay = Replay(snapshot.debited)
     try:
@@ -35,6 +38,7 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
             replay.run(snapshot.rows(), progress)
             replay.expect(snapshot.head())
             owners = len(replay.registrations)
+            _compare_roots(snapshot, replay)
             _compare_wallets(snapshot, replay)
             _compare_holds(snapshot, replay)
             _compare_refunds(snapshot, replay)
@@ -55,6 +59,17 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
         len(replay.state.holds),
         replay.head.root.hex(),
     )
+
+
+def _compare_roots(snapshot: Snapshot, replay: Replay) -> None:
+    expected = sorted(replay.roots)
+    for right, stored in zip_longest(expected, snapshot.roots()):
+        if stored != right:
+            place = min(each for each in (right, stored) if each)
+            raise DiscrepancyError(
+                f"the kept root of height {place.height} over the events from position "
+                f"{place.number << place.height} on is not that of the log"
+            )
 
 
 def _compare_wallets(snapshot: Snapshot, replay: Replay) -> None:

@@ -91,7 +91,7 @@ class Work:
         if not (self.recorded or self.claims or self.erased):
             return None
         payloads = [encode(fact.event) for fact in self.recorded]
-        head, links = seal(head, payloads)
+        head, links, roots = seal(head, payloads)
         rows = [
             EventRow(fact.position, fact.event.id, *wallet_numbers(self.state, fact), payload, link)
             for fact, payload, link in zip(self.recorded, payloads, links, strict=True)
@@ -106,6 +106,7 @@ class Work:
             self.claims,
             self.claims[-1].at - claims_kept if self.claims else 0,
             self.erased,
+            roots,
         )
 
     def _carry_out(self, command: Command) -> Outcome:

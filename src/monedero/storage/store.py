@@ -18,7 +18,7 @@ import msgspec
 from monedero.ledger.claims import Claim
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData
 from monedero.ledger.state import Debited, Hold, State, Touched, Wallet
@@ -97,6 +97,7 @@ class Batch(msgspec.Struct):
     claims: list[Claim] = []
     forget_before: int = 0
     erased: list[OwnerId] = []
+    roots: list[KeptRoot] = []
 
     @property
     def opened(self) -> list[Wallet]:
@@ -227,6 +228,15 @@ class Queries(Protocol):
     async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
         """Return the open holds that expire first, with the times when they do."""
 
+    async def head(self) -> Head:
+        """Return the head of the log."""
+
+    async def payloads(self, start: int, end: int) -> list[bytes]:
+        """Return the canonical bytes at the positions from `start` on and below `end`, as far as the log goes."""
+
+    async def roots(self, height: int, start: int, end: int) -> list[bytes]:
+        """Return the kept roots of a height, over the subtrees numbered from `start` on and below `end`."""
+
 
 class Snapshot(Protocol):
     """One moment of the whole ledger, for the audit: the log and what was made of it, unmoved by writers.
@@ -239,6 +249,9 @@ class Snapshot(Protocol):
 
     def rows(self) -> Iterator[EventRow]:
         """Yield the log as stored, in order of position."""
+
+    def roots(self) -> Iterator[KeptRoot]:
+        """Yield every kept root as stored, in order of height and number."""
 
     def wallets(self) -> Iterator[Wallet]:
         """Yield every wallet as stored, in order of number."""
@@ -271,6 +284,9 @@ class Overhaul(Snapshot, Protocol):
 
     def replace_projections(self, wallets: Iterable[Wallet], holds: Iterable[Hold], debited: Iterable[Debited]) -> None:
         """Drop the projections and write them anew. Raises NotStoredError: the wallets do not fit the owners."""
+
+    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
+        """Drop the kept roots and write them anew."""
 
     def begin_import(self, begun: Import) -> None:
         """Mark the ledger as not whole: from the commit on it opens only for the import."""

@@ -6,9 +6,10 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from monedero.ledger.merkle import EMPTY
+from monedero.ledger.merkle import EMPTY, kept_roots
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import Limits, conninfo, name_of, opened, sentence
+from monedero.storage.postgres.rows import from_root
 from monedero.storage.store import StoreUnavailableError
 
 
@@ -40,6 +41,8 @@ def migrate(url: str, limits: Limits) -> list[str]:
                     connection.execute(statements.NOTE_MIGRATION, (number, migration))
                     if number == 1:
                         connection.execute(statements.INSERT_HEAD, (EMPTY.size, EMPTY.frontier, EMPTY.root, EMPTY.link))
+                    if migration.endswith("_roots"):
+                        _keep_roots(connection)
         except psycopg.Error as error:
             raise StoreUnavailableError(f"The ledger at {name} could not be migrated: {sentence(error)}") from None
     return [migration for _, migration, _ in missing]
@@ -84,6 +87,14 @@ async def require_ready(connection: psycopg.AsyncConnection[Any]) -> None:
 def expected_schema() -> list[str]:
     """Return what SCHEMA finds after the migrations, on every version of PostgreSQL that is supported."""
     return (files("monedero.storage.postgres") / "migrations" / "schema.txt").read_text().splitlines()
+
+
+def _keep_roots(connection: psycopg.Connection) -> None:
+    """Keep the roots over the log that is there already; it takes some seconds for each million events."""
+    with connection.cursor("log", binary=True) as log:
+        roots = list(kept_roots(payload for (payload,) in log.execute(statements.ALL_PAYLOADS)))
+    with connection.cursor() as cursor:
+        cursor.executemany(statements.INSERT_ROOT, map(from_root, roots))
 
 
 def _require_utf8(connection: psycopg.Connection, name: str) -> None:

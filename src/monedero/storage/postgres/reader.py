@@ -7,6 +7,7 @@ import psycopg
 
 from monedero.ledger.events import Recorded, decode
 from monedero.ledger.ids import HoldId, OwnerId, WalletId
+from monedero.ledger.merkle import Head
 from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Hold, Wallet
@@ -62,6 +63,21 @@ class Reader:
         """See Queries.expiring."""
         rows = await self._ask(lambda connection: _rows(connection, statements.EXPIRING, (limit,)))
         return [(HoldId(hold), expires_at) for hold, expires_at in rows]
+
+    async def head(self) -> Head:
+        """See Queries.head."""
+        (row,) = await self._ask(lambda connection: _rows(connection, statements.READ_HEAD, ()))
+        return Head(*row)
+
+    async def payloads(self, start: int, end: int) -> list[bytes]:
+        """See Queries.payloads."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.PAYLOADS, (start, end)))
+        return [payload for (payload,) in rows]
+
+    async def roots(self, height: int, start: int, end: int) -> list[bytes]:
+        """See Queries.roots."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.ROOTS, (height, start, end)))
+        return [root for (root,) in rows]
 
     async def wallets(self, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""

@@ -8,6 +8,7 @@ import msgspec
 from monedero.ledger.claims import Claim, decode_answers, encode_answers
 from monedero.ledger.events import Movement, Recorded, decode
 from monedero.ledger.evolve import debited, placed
+from monedero.ledger.merkle import KeptRoot
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
 from monedero.ledger.state import Debited, Hold, State, Wallet
@@ -59,6 +60,11 @@ def from_owner(owner: StoredOwner) -> Row:
         profile = personal.profile
         kept = (profile.name, profile.last_name, profile.email, profile.phone, personal.email_key, personal.salt)
     return owner.number, owner.id, owner.kind, *kept, owner.created_at
+
+
+def from_root(kept: KeptRoot) -> Row:
+    """Return a kept root's columns, in the order of INSERT_ROOT."""
+    return kept.height, kept.number, kept.root
 
 
 def to_recorded(row: Row) -> Recorded:
@@ -124,8 +130,8 @@ def to_event_row(row: Row) -> EventRow:
 
 
 def from_batch(batch: Batch) -> Row:
-    """Return the parameters of APPEND: columns of the log, columns of the wallets that moved, the head."""
-    rows, moved, head = batch.rows, batch.moved, batch.head
+    """Return the parameters of APPEND: columns of the log, of the wallets that moved, of the kept roots, the head."""
+    rows, moved, roots, head = batch.rows, batch.moved, batch.roots, batch.head
     return (
         array(str(row.position) for row in rows),
         array(row.id for row in rows),
@@ -139,6 +145,9 @@ def from_batch(batch: Batch) -> Row:
         array(str(wallet.modified_at) for wallet in moved),
         array(str(wallet.position) for wallet in moved),
         array(str(wallet.held) for wallet in moved),
+        array(str(kept.height) for kept in roots),
+        array(str(kept.number) for kept in roots),
+        array(quoted(kept.root) for kept in roots),
         head.size,
         head.frontier,
         head.root,

@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from monedero.ledger.events import EventUnreadableError
 from monedero.ledger.evolve import debited
 from monedero.ledger.ids import TransactionId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.money import Units
 from monedero.ledger.state import Debited, Hold, Wallet
 from monedero.storage.postgres import statements
@@ -23,6 +23,7 @@ from monedero.storage.postgres.rows import (
     array,
     from_debited,
     from_holds,
+    from_root,
     from_wallet,
     to_event_row,
     to_hold,
@@ -55,6 +56,10 @@ class DatabaseSnapshot:
     def rows(self) -> Iterator[EventRow]:
         """See Snapshot.rows."""
         return self._read(statements.ALL_EVENTS, to_event_row)
+
+    def roots(self) -> Iterator[KeptRoot]:
+        """See Snapshot.roots."""
+        return self._read(statements.ALL_ROOTS, lambda row: KeptRoot(*row))
 
     def wallets(self) -> Iterator[Wallet]:
         """See Snapshot.wallets."""
@@ -128,6 +133,12 @@ class DatabaseOverhaul(DatabaseSnapshot):
                 execute(statements.PUT_REFUNDS, from_debited(refunded))
         except psycopg.errors.IntegrityError as error:
             raise NotStoredError(f"The wallets do not fit: {sentence(error)}") from error
+
+    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
+        """See Overhaul.replace_roots."""
+        self._connection.execute(statements.DROP_ROOTS)
+        with self._connection.cursor() as cursor:
+            cursor.executemany(statements.INSERT_ROOT, map(from_root, roots))
 
     def begin_import(self, begun: Import) -> None:
         """See Overhaul.begin_import."""

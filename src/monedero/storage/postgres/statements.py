@@ -37,7 +37,7 @@ LOAD_HOLDS = """
     WHERE id = ANY (%s::uuid[])
 """
 LOAD_CLAIMS = "SELECT key, fingerprint, at, answers FROM claims WHERE key = ANY (%s::bytea[])"
-# The batch itself, in one statement: the rows, the wallets that they moved, the head over them.
+# The batch itself, in one statement: the rows, the wallets that they moved, the roots to keep, the head over them.
 APPEND = """
     WITH appended AS (
         INSERT INTO events (position, id, payer, payee, payload, link)
@@ -50,6 +50,8 @@ APPEND = """
         FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
             AS moved (id, balance, version, modified_at, position, held)
         WHERE wallets.id = moved.id
+    ), kept AS (
+        INSERT INTO roots (height, number, root) SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::bytea[])
     )
     UPDATE head SET size = %s, frontier = %s, root = %s, link = %s WHERE single = 1
 """
@@ -89,6 +91,8 @@ STORED_EVENTS = "SELECT id::text FROM events WHERE id = ANY (%s::uuid[])"
 DROP_WALLETS = "DELETE FROM wallets"
 DROP_HOLDS = "DELETE FROM holds"
 DROP_REFUNDS = "DELETE FROM refunds"
+DROP_ROOTS = "DELETE FROM roots"
+INSERT_ROOT = "INSERT INTO roots (height, number, root) VALUES (%s, %s, %s)"
 
 # An import: its mark.
 READ_IMPORT = "SELECT size, root, owners FROM import"
@@ -118,6 +122,10 @@ OWNER_BY_ID = """
     WHERE id = %s AND kind = %s
 """
 SIZE = "SELECT size FROM head WHERE single = 1"
+
+# For proofs: ranges in order.
+PAYLOADS = "SELECT payload FROM events WHERE position >= %s AND position < %s ORDER BY position"
+ROOTS = "SELECT root FROM roots WHERE height = %s AND number >= %s AND number < %s ORDER BY number"
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
 WALLETS_OF_OWNER = """
@@ -220,6 +228,8 @@ OWNER_TRANSACTIONS = """
 # The audit: everything, in order.
 READ_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1"
 ALL_EVENTS = "SELECT position, id::text, payer, payee, payload, link FROM events ORDER BY position"
+ALL_PAYLOADS = "SELECT payload FROM events ORDER BY position"
+ALL_ROOTS = "SELECT height, number, root FROM roots ORDER BY height, number"
 ALL_OWNERS = """
     SELECT id::text, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
@@ -242,7 +252,9 @@ SCHEMA = """
     WITH tables AS (
         SELECT oid, relname FROM pg_class
         WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-            AND relname IN ('claims', 'events', 'head', 'holds', 'import', 'migrations', 'owners', 'refunds', 'wallets')
+            AND relname IN (
+                'claims', 'events', 'head', 'holds', 'import', 'migrations', 'owners', 'refunds', 'roots', 'wallets'
+            )
     )
     SELECT format('column %s.%s %s%s', relname, attname, format_type(atttypid, atttypmod),
             CASE WHEN attnotnull THEN ' not null' ELSE '' END)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 
-from monedero.ledger.merkle import EMPTY
+from monedero.ledger.merkle import EMPTY, kept_roots
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import (
     APPLICATION_ID,
@@ -15,7 +15,7 @@ from monedero.storage.sqlite.connection import (
     open_writer,
     schema_version,
 )
-from monedero.storage.sqlite.rows import Row
+from monedero.storage.sqlite.rows import Row, from_root
 from monedero.storage.store import StoreUnavailableError
 
 
@@ -85,6 +85,8 @@ def migrate(path: Path) -> list[str]:
                         "INSERT INTO head (only, size, frontier, root, link) VALUES (1, ?, ?, ?, ?)",
                         (EMPTY.size, EMPTY.frontier, EMPTY.root, EMPTY.link),
                     )
+                if any(name.endswith("_roots") for name in names):
+                    _keep_roots(connection)
         except apsw.Error as error:
             raise StoreUnavailableError(f"The ledger at {path} could not be migrated: {error}") from None
         finally:
@@ -100,6 +102,12 @@ def expected_schema() -> list[Row]:
     rows = replayed.execute(statements.SCHEMA).fetchall()
     replayed.close()
     return rows
+
+
+def _keep_roots(connection: apsw.Connection) -> None:
+    """Keep the roots over the log that is there already; it takes some seconds for each million events."""
+    roots = list(kept_roots(payload for (payload,) in connection.execute(statements.ALL_PAYLOADS)))
+    connection.executemany(statements.INSERT_ROOT, map(from_root, roots))
 
 
 def _pending(connection: apsw.Connection, path: Path) -> list[str]:

@@ -21,7 +21,7 @@ import msgspec
 from monedero.ledger.events import Event, Recorded
 from monedero.ledger.evolve import debited
 from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Debited, Hold, Wallet
@@ -125,6 +125,18 @@ class Reader:
         rows: list[Row] = self._points.execute(statements.EXPIRING, (limit,)).fetchall()
         return [(HoldId(TransactionId(id_text(hold))), expires_at) for hold, expires_at in rows]
 
+    async def head(self) -> Head:
+        """See Queries.head."""
+        return Head(*self._points.execute(statements.READ_HEAD).get)
+
+    async def payloads(self, start: int, end: int) -> list[bytes]:
+        """See Queries.payloads."""
+        return await self._list(lambda connection: _blobs(connection, statements.PAYLOADS, (start, end)))
+
+    async def roots(self, height: int, start: int, end: int) -> list[bytes]:
+        """See Queries.roots."""
+        return await self._list(lambda connection: _blobs(connection, statements.ROOTS, (height, start, end)))
+
     async def wallets(self, kind: OwnerKind, owner_id: OwnerId, limit: int) -> list[Wallet] | None:
         """See Queries.wallets."""
         return await self._list(lambda connection: _wallets(connection, kind, owner_id, limit))
@@ -197,6 +209,10 @@ class FileSnapshot:
     def rows(self) -> Iterator[EventRow]:
         """See Snapshot.rows."""
         return _read(self._connection, statements.ALL_EVENTS, to_event_row)
+
+    def roots(self) -> Iterator[KeptRoot]:
+        """See Snapshot.roots."""
+        return _read(self._connection, statements.ALL_ROOTS, lambda row: KeptRoot(*row))
 
     def wallets(self) -> Iterator[Wallet]:
         """See Snapshot.wallets."""
@@ -277,6 +293,11 @@ def _wallets(connection: apsw.Connection, kind: OwnerKind, owner_id: OwnerId, li
     if not rows and not connection.execute(statements.OWNER_BY_ID, (owner, kind)).fetchone():
         return None
     return [to_wallet(row) for row in rows]
+
+
+def _blobs(connection: apsw.Connection, statement: str, bounds: tuple[int, ...]) -> list[bytes]:
+    joined = connection.execute(statement, bounds).get
+    return [bytes.fromhex(each) for each in joined.split(" ")] if joined else []
 
 
 def _events_at(connection: apsw.Connection, positions: tuple[int, ...]) -> list[Recorded]:

@@ -9,6 +9,7 @@ from monedero.ledger.claims import Claim, decode_answers
 from monedero.ledger.events import Movement, Recorded, decode
 from monedero.ledger.evolve import debited, placed
 from monedero.ledger.ids import OwnerId, WalletId
+from monedero.ledger.merkle import KeptRoot
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
 from monedero.ledger.state import Hold, State, Wallet
@@ -71,6 +72,11 @@ def from_owner(owner: StoredOwner) -> Row:
         profile = personal.profile
         kept = (profile.name, profile.last_name, profile.email, profile.phone, personal.email_key, personal.salt)
     return owner.number, id_bytes(owner.id), owner.kind, *kept, owner.created_at
+
+
+def from_root(kept: KeptRoot) -> Row:
+    """Return a kept root's columns, in the order of INSERT_ROOT."""
+    return kept.height, kept.number, kept.root
 
 
 def to_recorded(row: Row) -> Recorded:

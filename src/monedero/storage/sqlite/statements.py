@@ -49,6 +49,8 @@ DROP_HOLDS = "DELETE FROM holds"
 DROP_REFUNDS = "DELETE FROM refunds"
 INSERT_HOLD = "INSERT INTO holds (number, expires_at, captured, status, position) VALUES (?, ?, ?, ?, ?)"
 INSERT_REFUND = "INSERT INTO refunds (number, refunded) VALUES (?, ?)"
+DROP_ROOTS = "DELETE FROM roots"
+INSERT_ROOT = "INSERT INTO roots (height, number, root) VALUES (?, ?, ?)"
 EVENT_IS_STORED = "SELECT 1 FROM events WHERE id = ?"
 
 # An import: its mark.
@@ -78,6 +80,15 @@ OWNER_BY_ID = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
     WHERE id = ? AND kind = ?
+"""
+
+
+# For proofs: ranges in order, as hexadecimal text in one step (docs/decisions/0004).
+PAYLOADS = """
+    SELECT group_concat(hex(payload), ' ' ORDER BY position) FROM events WHERE position >= ? AND position < ?
+"""
+ROOTS = """
+    SELECT group_concat(hex(root), ' ' ORDER BY number) FROM roots WHERE height = ? AND number >= ? AND number < ?
 """
 
 # An owner's wallets, last changed first: of one owner there are few, so they are sorted, not indexed.
@@ -157,6 +168,8 @@ OWNER_TRANSACTIONS = """
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"
 INTEGRITY = "PRAGMA integrity_check(1)"
 ALL_EVENTS = "SELECT position, id, payer, payee, payload, link FROM events ORDER BY position"
+ALL_PAYLOADS = "SELECT payload FROM events ORDER BY position"
+ALL_ROOTS = "SELECT height, number, root FROM roots ORDER BY height, number"
 ALL_OWNERS = """
     SELECT id, number, kind, name, last_name, email, phone, email_key, salt, created_at
     FROM owners
@@ -178,7 +191,7 @@ ALL_REFUNDS = "SELECT number, refunded FROM refunds ORDER BY number"
 # A batch in one statement: rows of every kind go into a view of the writer's own, whose triggers put each where it
 # belongs. Without BEGIN and COMMIT around it the statement is the whole transaction, sync included, and one step: the
 # interpreter's lock is given away and won back once a batch (docs/decisions/0015).
-EVENT, MOVE, HEAD, HOLD, REFUND, CLAIM, FORGET = 1, 2, 3, 4, 5, 6, 7
+EVENT, MOVE, HEAD, HOLD, REFUND, CLAIM, FORGET, ROOT = 1, 2, 3, 4, 5, 6, 7, 8
 """The kinds of rows; one without a kind does nothing."""
 BATCH_VIEW = """
     CREATE TEMP VIEW batch AS
@@ -211,6 +224,9 @@ BATCH_VIEW = """
     CREATE TEMP TRIGGER batch_forget INSTEAD OF INSERT ON batch WHEN NEW.kind = 7 BEGIN
         DELETE FROM claims
         WHERE number IN (SELECT number FROM claims ORDER BY number LIMIT NEW.a) AND at < NEW.b;
+    END;
+    CREATE TEMP TRIGGER batch_root INSTEAD OF INSERT ON batch WHEN NEW.kind = 8 BEGIN
+        INSERT INTO roots (height, number, root) VALUES (NEW.a, NEW.b, NEW.c);
     END;
 """
 BATCH_COLUMNS = 7

@@ -16,7 +16,7 @@ import apsw
 
 from monedero.ledger.claims import encode_answers
 from monedero.ledger.ids import OwnerId, WalletId
-from monedero.ledger.merkle import Head
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Debited, Hold, Owner, State, Touched, Wallet
 from monedero.storage.sqlite import statements
@@ -25,6 +25,7 @@ from monedero.storage.sqlite.reader import FileSnapshot
 from monedero.storage.sqlite.rows import (
     from_hold,
     from_owner,
+    from_root,
     from_wallet,
     id_bytes,
     take_debited,
@@ -212,6 +213,11 @@ class FileOverhaul(FileSnapshot):
         except apsw.ConstraintError as error:
             raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
 
+    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
+        """See Overhaul.replace_roots."""
+        self._connection.execute(statements.DROP_ROOTS)
+        self._connection.executemany(statements.INSERT_ROOT, map(from_root, roots))
+
     def begin_import(self, begun: Import) -> None:
         """See Overhaul.begin_import."""
         self._connection.execute(statements.BEGIN_IMPORT, (begun.size, begun.root, begun.owners))
@@ -254,6 +260,8 @@ def _steps(batch: Batch) -> list[Step]:
         values += (statements.FORGET, batch.forget, batch.forget_before, None, None, None, None)
     head = batch.head
     values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
+    for kept in batch.roots:
+        values += (statements.ROOT, kept.height, kept.number, kept.root, None, None, None)
     return [
         *_erasures(batch.erased),
         *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
