@@ -76,7 +76,7 @@ def test_what_moved_no_money_says_so(service: Service, tmp_path: Path) -> None:
     said = []
     with service.client() as client:
         world = World(client)
-        for transaction in (world.debit(100).json()["transaction_id"], world.hold, world.transaction):
+        for transaction in (world.debit(100).headers["location"].rpartition("/")[2], world.hold, world.transaction):
             path.write_bytes(client.get(f"/transactions/{transaction}/receipt").content)
             said.append(verify(str(path), key).stdout.decode())
 

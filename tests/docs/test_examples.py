@@ -20,7 +20,7 @@ _NORMAL = (
     (re.compile(r"(?<=^date: ).*", re.MULTILINE), "<time>"),
     (re.compile(r'(?<="at":)[0-9]{16}'), "<time>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
-    (re.compile(r"\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}\b"), "+<key>"),
+    (re.compile(r"\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}(?![A-Za-z0-9+/])"), "+<key>"),
     (re.compile(r"[A-Za-z0-9+/]{91}="), "<signature>"),
     (re.compile(r"[A-Za-z0-9+/]{43}="), "<hash>"),
     (re.compile(r"(?<=monedero\.local/)[0-9a-f]{16}"), "<origin>"),
