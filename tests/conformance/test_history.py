@@ -91,6 +91,8 @@ def test_movements_are_read_from_either_end(store: Store) -> None:
     assert part(0, NEWEST, 9, oldest_first=False) == mine[::-1]
     assert part(0, NEWEST, 9, oldest_first=True) == mine
     assert part(first, end, 9, oldest_first=False) == mine[1::-1]
+    assert part(first, end, 9, oldest_first=True) == mine[:2]
+    assert part(first + 1, end + 1, 9, oldest_first=False) == mine[:0:-1]
     assert part(first + 1, end + 1, 9, oldest_first=True) == mine[1:]
     assert part(0, NEWEST, 2, oldest_first=False) == mine[:0:-1]
     assert part(0, NEWEST, 2, oldest_first=True) == mine[:2]

@@ -55,12 +55,11 @@ async def walk_wallets(
 
 
 async def _after(queries: Queries, wallets: list[Wallet], place: Place) -> list[Wallet]:
-    """Return the wallets after a place, in the order that its bound fixed. Raises PlaceUnknownError."""
-    keys = [
-        ((await last_change(queries, wallet, place.bound), wallet.number), wallet)
-        for wallet in wallets
-        if wallet.number <= place.bound
-    ]
+    """Return the wallets after a place, in the order that its bound fixed. Raises PlaceUnknownError.
+
+    A wallet that was opened later stands before all places by its number alone.
+    """
+    keys = [((await last_change(queries, wallet, place.bound), wallet.number), wallet) for wallet in wallets]
     reached = next((key for key, wallet in keys if wallet.number == place.last), None)
     if reached is None:
         raise PlaceUnknownError
