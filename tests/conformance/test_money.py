@@ -343,6 +343,20 @@ def test_all_or_nothing(store: Store, pair: Pair) -> None:
     everything(store)
 
 
+def test_what_is_refunded_with_all_the_rest_stays_refunded(store: Store, pair: Pair) -> None:
+    """Refunds and sign-ups within an atomic submission are stored as those alone are."""
+    business, customer = pair
+    (paid,) = accepted(store, debit(business, customer, 30))
+    owner = registration(OwnerKind.CUSTOMER)
+    (whole,) = submitted(store, Submission((owner, refund(paid.event.id, 10), refund(paid.event.id, 5)), atomic=True))
+
+    assert len(whole.outcomes) == 3
+    assert run(store.queries.refunded(paid.position)) == 15
+    assert committed(store, [refund(paid.event.id, 16)]) == [RefundTooLarge(Units(16), Units(15))]
+    assert run(store.queries.owner(OwnerKind.CUSTOMER, owner.id)) is not None
+    everything(store)
+
+
 def test_a_try_changes_nothing(store: Store, pair: Pair) -> None:
     """A dry run is answered as the real thing would be and leaves nothing, not even its claim, not for its batch."""
     business, customer = pair
@@ -358,7 +372,9 @@ def test_a_try_changes_nothing(store: Store, pair: Pair) -> None:
     assert everything(store) == before
 
     (real,) = submitted(store, keyed("k", debit(business, customer, 100)))
+    (late,) = submitted(store, keyed("k", payout(business, 1), request=b"another", dry_run=True))
     assert not real.replayed
+    assert (late.replayed, late.refusal, len(late.outcomes)) == (False, None, 1)
     assert isinstance(cast("Recorded", real.outcomes[0]).event, DebitAccepted)
     assert [len(each.outcomes) for each in tries] == [3, 2, 1, 0]
     assert all(isinstance(outcome, Recorded) for each in tries for outcome in each.outcomes)

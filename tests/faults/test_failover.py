@@ -153,7 +153,7 @@ def test_verify_while_several_processes_write() -> None:
     binaries = servers()[POSTGRES[0].removeprefix("postgres-")]
     with server_folder() as folder, Server(binaries, folder / "server") as server:
         url = server.create_database("ledger")
-        with Service(url, "--workers", "4") as service:
+        with Service(url, "--workers", "4", MONEDERO_KEEP_ALIVE_SECONDS="60") as service:
             with service.client() as client:
                 wallets = [World(client).wallet for _ in range(CLIENTS)]
             witness, audits = Witness(), list[CompletedProcess[str]]()
