@@ -70,6 +70,19 @@ def test_the_file_keeps_nothing_and_the_root_stays(tmp_path: Path) -> None:
             assert kept not in left
 
 
+def test_an_erasure_can_be_tried(world: World) -> None:
+    """As a dry run it is answered as in earnest and forgets nobody; `If-Match` is refused: there is no wallet."""
+    path, tried = f"/customers/{world.customer}", {"prefer": "handling=dry-run"}
+    answer = world.client.delete(path, headers=tried)
+    tagged = world.client.delete(path, headers={"if-match": '"0"'})
+    world.deposit(1)
+
+    assert (answer.status_code, answer.headers["preference-applied"]) == (204, "handling=dry-run")
+    assert tagged.status_code == 400
+    assert world.client.get(path).status_code == 200
+    assert world.client.delete(path, headers=tried).status_code == 409
+
+
 def root(said: str) -> str:
     """Return the Merkle root that an audit printed."""
     return said.partition("Merkle root ")[2].strip()

@@ -64,7 +64,7 @@ def append(store: Store, event: DebitDeniedV1) -> None:
         assert payee is not None
         async with store.transaction() as transaction:
             before = await transaction.head()
-            after, (link,) = seal(before, [encode(event)])
+            after, (link,), _ = seal(before, [encode(event)])
             row = EventRow(before.size, event.id, payer.number, payee.number, encode(event), link)
             transaction.append(Batch([row], after))
 

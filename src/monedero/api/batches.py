@@ -1,5 +1,6 @@
 """Batches: many commands in one request, each with the path, the body and the answer that it would have alone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from typing import Annotated
@@ -8,9 +9,19 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from monedero.api import businesses, customers, holds, refunds, wallets
-from monedero.api.conditions import Conditions, conditions, key_of
-from monedero.api.errors import Problem, batch_refused, document, invalid_value, refused
-from monedero.api.http import JSON_LINES, Request, Response, Streamed, accepts_problems, decoded, json_response
+from monedero.api.conditions import Conditions, conditions, if_match_elsewhere, key_of
+from monedero.api.errors import Problem, batch_refused, document, invalid_value, refused, unavailable
+from monedero.api.http import (
+    CHECKED_BY_PARTS,
+    JSON_LINES,
+    Request,
+    Response,
+    Streamed,
+    accepts_problems,
+    decoded,
+    is_json_lines,
+    json_response,
+)
 from monedero.api.paths import Paths
 from monedero.api.services import Services
 from monedero.api.writes import Write, not_told, submit
@@ -99,8 +110,8 @@ async def submit_batch(services: Services, request: Request) -> Response | Strea
     """Carry out up to 1,000 commands in their order; as JSON lines, any number of them, answered as they come."""
     asked = conditions(request)
     if asked.versions is not None:
-        raise Problem(400, "If-Match is for requests on a wallet", "invalid_if_match")
-    if (request.header(b"content-type") or b"").lower().startswith(JSON_LINES[1]):
+        raise if_match_elsewhere()
+    if is_json_lines(request.header(b"content-type")):
         if asked.key is not None or asked.dry_run:
             raise Problem(
                 400,
@@ -108,10 +119,11 @@ async def submit_batch(services: Services, request: Request) -> Response | Strea
                 "not_for_streams",
             )
         return Streamed(200, [JSON_LINES, *asked.applied], _stream(services, request, asked))
-    batch = await request.json(NewBatch, request.limits.batch_bytes)
+    batch = await request.json(NewBatch, request.limits.batch_bytes, CHECKED_BY_PARTS)
     plans = [_plan(services, request, command) for command in batch.commands]
     full = accepts_problems(request)
-    if not (batch.atomic or asked.key is not None or asked.dry_run):
+    nothing = not any(isinstance(plan, _Planned) for plan in plans)
+    if not batch.atomic and (nothing or not (asked.key is not None or asked.dry_run)):
         answers = await _each(services, plans, asked)
         return json_response(200, BatchBody(_shown(batch.commands, answers, full=full)), *asked.applied)
     _require_no_keys(plans)
@@ -127,24 +139,31 @@ async def submit_batch(services: Services, request: Request) -> Response | Strea
 async def _stream(services: Services, request: Request, asked: Conditions) -> AsyncIterator[bytes]:
     """Yield the answers to what has come, then read on: a client that sends faster than we commit waits."""
     full = accepts_problems(request)
+    ended: Problem | None = None
     try:
-        async for lines in request.lines():
-            for start in range(0, len(lines), LIMIT_COMMANDS):
-                commands = [_command(line, request) for line in lines[start : start + LIMIT_COMMANDS]]
-                plans = [
-                    _Refused(each) if isinstance(each, Problem) else _plan(services, request, each) for each in commands
-                ]
-                known = [NewCommand("/batches") if isinstance(each, Problem) else each for each in commands]
-                answers = await _each(services, plans, asked)
-                yield b"".join(_encode(each) + b"\n" for each in _shown(known, answers, full=full))
+        async for lines in request.lines(LIMIT_COMMANDS):
+            commands = [_command(line) for line in lines]
+            plans = [
+                _Refused(each) if isinstance(each, Problem) else _plan(services, request, each) for each in commands
+            ]
+            known = [NewCommand("/batches") if isinstance(each, Problem) else each for each in commands]
+            answers = await _each(services, plans, asked)
+            yield b"".join(_encode(each) + b"\n" for each in _shown(known, answers, full=full))
+            if (task := asyncio.current_task()) and task.cancelling():
+                ended = unavailable(EngineStoppedError())
+                break
     except Problem as problem:
-        (last,) = _shown([NewCommand("/batches")], [problem], full=full)
+        ended = problem
+    except asyncio.CancelledError:
+        ended = unavailable(EngineStoppedError())
+    if ended is not None:
+        (last,) = _shown([NewCommand("/batches")], [ended], full=full)
         yield _encode(last) + b"\n"
 
 
-def _command(line: bytes, request: Request) -> NewCommand | Problem:
+def _command(line: bytes) -> NewCommand | Problem:
     try:
-        return decoded(line, NewCommand, request.limits.json_depth)
+        return decoded(line, NewCommand, CHECKED_BY_PARTS)
     except Problem as problem:
         return problem
 
@@ -154,7 +173,7 @@ def _plan(services: Services, request: Request, command: NewCommand) -> _Plan:
     path = command.path.partition("?")[0]
     try:
         write, ids = _write_at(path)
-        raw = b"{}" if command.body is UNSET else bytes(command.body)
+        raw = b"" if command.body is UNSET else bytes(command.body)
         body = decoded(raw, write.body, request.limits.json_depth)
         key = None if command.idempotency_key is None else key_of(command.idempotency_key.encode())
         claim = None if key is None else claiming(key, b"POST", path.removesuffix("/").lower().encode(), raw)
@@ -169,7 +188,7 @@ async def _each(services: Services, plans: Sequence[_Plan], asked: Conditions) -
     results: list[Answers | BaseException]
     try:
         results = await services.engine.submit_each(submissions)
-    except (QueueFullError, EngineStoppedError) as error:
+    except (QueueFullError, EngineStoppedError, asyncio.CancelledError) as error:
         results = [error] * len(submissions)
     found = iter(results)
     return [_reply(plan, next(found) if isinstance(plan, _Planned) else None, asked) for plan in plans]
@@ -181,7 +200,7 @@ async def _together(
     """Submit all commands as one. Raises Problem: the outcome is not known, or one of an atomic batch is no command."""
     planned = [plan for plan in plans if isinstance(plan, _Planned)]
     for index, plan in enumerate(plans):
-        if isinstance(plan, _Refused) and (atomic or not planned):
+        if isinstance(plan, _Refused) and atomic:
             raise batch_refused(index, plan.problem)
     submission = Submission(
         tuple(plan.command for plan in planned), asked.claiming(request), atomic=atomic, dry_run=asked.dry_run
@@ -207,7 +226,7 @@ def _shown(commands: Sequence[NewCommand], answers: Sequence[Response | Problem]
     shown = []
     for command, answer in zip(commands, answers, strict=True):
         if isinstance(answer, Problem):
-            body = _encode(document(answer, command.path, full=full))
+            body = _encode(document(answer, command.path.partition("?")[0], full=full))
             headers = dict(answer.headers)
         else:
             body, headers = answer.body, dict(answer.headers)

@@ -61,6 +61,11 @@ def conditions(request: Request) -> Conditions:
     )
 
 
+def if_match_elsewhere() -> Problem:
+    """Return the answer to a condition on what is no wallet."""
+    return Problem(400, "If-Match is for requests on a wallet", "invalid_if_match")
+
+
 def _key(values: list[bytes] | None) -> str | None:
     """Read an Idempotency-Key, quoted as the draft of the IETF has it or bare."""
     if values is None:

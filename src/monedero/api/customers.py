@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from monedero.api.conditions import conditions, if_match_elsewhere
 from monedero.api.errors import refused
 from monedero.api.filters import filtering
 from monedero.api.http import Request, Response, json_response
@@ -52,11 +53,14 @@ async def show(services: Services, request: Request) -> Response:
 async def erase(services: Services, request: Request) -> Response:
     """Forget who a customer is: name, e-mail and phone. The wallets must be empty; the ledger keeps their history."""
     owner_id, _ = owner_in_path(request, OwnerKind.CUSTOMER)
+    asked = conditions(request)
+    if asked.versions is not None:
+        raise if_match_elsewhere()
     command = EraseOwner(owner_id, services.now(), OwnerKind.CUSTOMER)
-    answers = await submit(services, Submission((command,)), f"/customers/{owner_id}")
+    answers = await submit(services, Submission((command,), dry_run=asked.dry_run), f"/customers/{owner_id}")
     if isinstance(outcome := answers.outcomes[0], Refusal):
-        raise refused(outcome)
-    return Response(204, b"", [])
+        raise refused(outcome, asked.applied)
+    return Response(204, b"", list(asked.applied))
 
 
 async def wallets(services: Services, request: Request) -> Response:

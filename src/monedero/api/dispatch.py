@@ -6,6 +6,7 @@ A dispatcher of our own in front of Starlette, which serves the rest: see docs/d
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 
 from monedero.api.errors import INTERNAL, Problem, document, unavailable
@@ -85,7 +86,8 @@ class Dispatcher:
         if response is None:
             await self._fallback(scope, receive, send)
             return
-        await _send(response, send)
+        with suppress(ClientGoneError, asyncio.CancelledError):  # Midway in a stream: the end is missing, and says so.
+            await _send(response, send)
 
     def _check_host(self, scope: Scope) -> None:
         """Refuse a name that is not ours: a web page may have pointed its own name here (DNS rebinding)."""

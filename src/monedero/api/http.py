@@ -1,8 +1,10 @@
 """Requests in, answers out: reading a body within its limits, writing JSON."""
 
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from functools import cache
+from itertools import takewhile
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -20,6 +22,8 @@ JSON = (b"content-type", b"application/json")
 JSON_LINES = (b"content-type", b"application/x-ndjson")
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 PROBLEM_JSON = b"application/problem+json"
+CHECKED_BY_PARTS = sys.maxsize
+"""How deep a body may nest whose parts are read, and checked, one by one; the decoder itself ends at about 1,000."""
 
 _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
@@ -77,24 +81,22 @@ class Request:
         """Return the query's parameters; of a repeated one, the last."""
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
-    async def json(self, kind: type[Body], limit: int | None = None) -> Body:
-        """Read the body within the limits and decode it; none at all is an empty object where nothing is required.
+    async def json(self, kind: type[Body], limit: int | None = None, depth: int | None = None) -> Body:
+        """Read the body within the limits, or those given, and decode it; see `decoded`.
 
         Raises Problem: 413 too large, 415 no JSON by its type, 400 malformed, incomplete, wrong or too deep.
         """
-        _, nothing = _decoder(cast("Any", kind))
         body = self.body = await self._body(limit)
-        if not body and nothing is not None:
-            return cast("Body", nothing)
         content_type = self.header(b"content-type")
         if body and (content_type is None or _JSON_TYPE.fullmatch(content_type) is None):
             raise Problem(415, "The body must be JSON: send it with content-type: application/json", "not_json")
-        return cast("Body", decoded(body, cast("Any", kind), self.limits.json_depth))
+        return decoded(body, kind, depth or self.limits.json_depth)
 
-    async def lines(self) -> AsyncIterator[list[bytes]]:
-        """Yield the lines of the body as they come, those that came together at once; the last may lack its end.
+    async def lines(self, most: int) -> AsyncIterator[list[bytes]]:
+        """Yield the lines of the body as they come, those that came together at once, but so many at most.
 
-        Raises Problem 413: a line over the limit of a body. Reads on only when asked: the client waits meanwhile.
+        Empty ones are left out; the last may lack its end. Reads on only when asked: the client waits meanwhile.
+        Raises Problem 413: a line over the limit of a body; those before it have been told.
         """
         limit = self.limits.body_bytes
         rest, more = b"", True
@@ -104,12 +106,14 @@ class Request:
                 raise ClientGoneError
             more = message.get("more_body", False)
             *lines, rest = (rest + message["body"]).split(b"\n")
-            if not more and rest:
+            if not more:
                 lines.append(rest)
-            if max(map(len, (*lines, rest))) > limit:
+            short = list(takewhile(lambda line: len(line) <= limit, lines))
+            some = [line for line in short if line.strip()]
+            for start in range(0, len(some), most):
+                yield some[start : start + most]
+            if len(short) < len(lines) or len(rest) > limit:
                 raise _too_large(limit)
-            if lines := [line for line in lines if line.strip()]:
-                yield lines
 
     async def _body(self, limit: int | None = None) -> bytes:
         limit = limit or self.limits.body_bytes
@@ -135,12 +139,20 @@ class Request:
 
 
 def decoded(body: bytes, kind: type[Body], depth: int) -> Body:
-    """Read a body. Raises Problem 400: malformed, incomplete, wrong or too deep."""
+    """Read a body; none at all is an empty object where nothing is required.
+
+    Raises Problem 400: malformed, incomplete, wrong or too deep.
+    """
+    decoder, nothing = _decoder(cast("Any", kind))
+    if not body and nothing is not None:
+        return cast("Body", nothing)
     _check_depth(body, depth)
     try:
-        return cast("Body", _decoder(cast("Any", kind))[0].decode(body))
+        return cast("Body", decoder.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _undecodable(body, error) from None
+    except RecursionError:
+        raise _too_deep() from None
 
 
 @cache
@@ -184,6 +196,11 @@ def accepts_problems(request: Request) -> bool:
     return PROBLEM_JSON in (request.header(b"accept") or b"").lower()
 
 
+def is_json_lines(content_type: bytes | None) -> bool:
+    """Return whether a content type, in capitals or with parameters too, is that of JSON lines."""
+    return content_type is not None and content_type.partition(b";")[0].strip().lower() == JSON_LINES[1]
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first header of that name, in lower case."""
     for key, value in scope["headers"]:
@@ -196,6 +213,10 @@ def _too_large(limit: int) -> Problem:
     return Problem(413, f"The body is larger than {limit} bytes", "body_too_large")
 
 
+def _too_deep(than: str = " than can be read") -> Problem:
+    return Problem(400, f"The JSON is nested deeper{than}", "json_too_deep")
+
+
 def _check_depth(body: bytes, limit: int) -> None:
     """Refuse nesting beyond the limit. Counting brackets settles every ordinary body without a scan."""
     if body.count(b"[") + body.count(b"{") <= limit:
@@ -204,7 +225,7 @@ def _check_depth(body: bytes, limit: int) -> None:
     for bracket in _BRACKETS.findall(_STRING.sub(b"", body)):
         depth += 1 if bracket in b"[{" else -1
         if depth > limit:
-            raise Problem(400, f"The JSON is nested deeper than {limit} levels", "json_too_deep")
+            raise _too_deep(f" than {limit} levels")
 
 
 def _undecodable(body: bytes, error: Exception) -> Problem:
@@ -216,6 +237,8 @@ def _undecodable(body: bytes, error: Exception) -> Problem:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return malformed_json()
+    except RecursionError:
+        return _too_deep()
     return _invalid(str(error))
 
 

@@ -68,6 +68,12 @@ _WRITE_PARAMETERS = [
         "schema": {"type": "string"},
     },
 ]
+_DRY_RUN = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`handling=dry-run`: decide, and do nothing",
+    "schema": {"type": "string"},
+}
 _WRITE_HEADERS = {
     "Idempotency-Replayed": {
         "description": "`true`: this is the first answer again, and nothing was done now",
@@ -145,6 +151,8 @@ def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Js
         described["parameters"] += [_IF_NONE_MATCH] * operation.tagged
     elif operation.method == "POST":
         described["parameters"] += [*_WRITE_PARAMETERS, *([_IF_MATCH] * operation.conditional)]
+    elif operation.method == "DELETE":
+        described["parameters"].append(_DRY_RUN)
     described["parameters"] += [
         {
             "name": each.name,

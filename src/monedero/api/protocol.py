@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from monedero.api.errors import RETRY_AFTER
-from monedero.api.http import JSON_LINES
+from monedero.api.http import is_json_lines
 
 LONGEST_SWEEP_SECONDS = 1.0
 
@@ -197,13 +197,13 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.pending_bytes = 0
         self.in_body = True
-        self.in_stream = JSON_LINES in self.headers
+        self.in_stream = any(name == b"content-type" and is_json_lines(value) for name, value in self.headers)
         self.deadline = self.loop.time() + self.limits.body_timeout_seconds
 
     def on_body(self, body: bytes) -> None:
-        """Pass the bytes on: the application counts them. In a stream the client's time starts anew."""
+        """Pass the bytes on: the application counts them. In a stream, until it is answered, the time starts anew."""
         self.pending_bytes = 0
-        if self.in_stream:
+        if self.in_stream and not self.cycle.response_complete:
             self.deadline = self.loop.time() + self.limits.body_timeout_seconds
         super().on_body(body)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from monedero.api.conditions import Conditions, conditions
+from monedero.api.conditions import Conditions, conditions, if_match_elsewhere
 from monedero.api.errors import Data, Problem, outcome_unknown, refused, unavailable
 from monedero.api.http import Request, Response, json_response
 from monedero.api.schemas import MovementBody, amount_out
@@ -66,7 +66,7 @@ class Write(msgspec.Struct, frozen=True):
         """Return what is asked of the engine."""
         versions = asked.versions
         if versions is not None and not self.on_wallet:
-            raise Problem(400, "If-Match is for requests on a wallet", "invalid_if_match")
+            raise if_match_elsewhere()
         condition = None if versions is None else (WalletId(request.ids[0].lower()), versions)
         return Submission((command,), asked.claiming(request), dry_run=asked.dry_run, versions=condition)
 
