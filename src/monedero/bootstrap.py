@@ -198,6 +198,7 @@ def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) 
     hooks.store = observed.as_store()
     hooks.observers.append(EngineCounts(metrics, lambda: observed.moved))
     hooks.watchers.append(requests)
+    hooks.sampler.add(requests.flush)
     hooks.on_refused = requests.refused
     hooks.on_audited = AuditCounts(metrics)
     hooks.around.append(scrape(shared.together(place.folder) if place else metrics.registry, hooks.sampler))

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import Histogram
 
+from monedero.observability.counting import RequestCounts
+from monedero.observability.metrics import LATENCY_SECONDS, Metrics
+from monedero.observability.middleware import Answered
 from tests.api.world import World
 from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers
 from tests.observability.scrapes import Scrape, processes, scrape
 from tests.support import Service, until
 
 WORKERS = 2
+LABELS = {"route": "/route", "method": "GET", "status": "200"}
 
 
 @pytest.fixture(params=BOTH)
@@ -79,6 +84,22 @@ def test_answers_are_counted_by_route_method_and_status(watched: Service) -> Non
     assert 0 < found.value("monedero_http_request_duration_seconds_sum", **route) < 60
     assert found.value("monedero_http_problems_total", code="unknown_wallet") == 1
     assert found.value("monedero_http_problems_total", code="method_not_allowed") == 1
+
+
+def test_latencies_are_where_the_library_would_put_them() -> None:
+    """What is counted at once is as if each latency had been observed, at the bounds too."""
+    metrics = Metrics()
+    counts = RequestCounts(metrics)
+    expected = Histogram("expected", "", buckets=LATENCY_SECONDS, registry=None)
+    for seconds in (0.0, *LATENCY_SECONDS, 0.003, 60.0):
+        counts(Answered("/route", "GET", 200, seconds, None, "", [], None))
+        expected.observe(seconds)
+    counts.flush()
+    counts.flush()
+
+    (found,) = metrics.http_request_duration.collect()
+    assert [each.value for each in found.samples] == [each.value for each in next(iter(expected.collect())).samples]
+    assert metrics.registry.get_sample_value("monedero_http_requests_total", LABELS) == len(LATENCY_SECONDS) + 3
 
 
 def test_batches_and_the_store_are_timed(watched: Service) -> None:
