@@ -17,11 +17,11 @@ from monedero.api.http import Limits
 from monedero.api.services import Services
 from monedero.api.shown import Shown
 from monedero.engine.engine import Engine
-from monedero.engine.expirer import Expirer
+from monedero.engine.expirer import LIMIT_HOLDS, Expirer
 from monedero.observability import logs, shared
 from monedero.observability.access import AccessLog
 from monedero.observability.audit_log import AuditLog
-from monedero.observability.counting import EngineCounts, RequestCounts, StoreTimes
+from monedero.observability.counting import EngineCounts, HoldCounts, RequestCounts, StoreTimes
 from monedero.observability.health import Health
 from monedero.observability.hooks import Hooks
 from monedero.observability.lines import BufferedLines, Lines
@@ -201,6 +201,7 @@ def _count(settings: Settings, store: Store, hooks: Hooks, place: Place | None) 
     hooks.sampler.add(requests.flush)
     hooks.on_refused = requests.refused
     hooks.on_audited = AuditCounts(metrics)
+    hooks.on_holds = HoldCounts(metrics)
     hooks.around.append(scrape(shared.together(place.folder) if place else metrics.registry, hooks.sampler))
 
 
@@ -222,7 +223,14 @@ def application(
         observers=hooks.observers,
     )
 
-    expirer = Expirer(engine, store, now_microseconds, new_id)
+    expirer = Expirer(
+        engine,
+        store,
+        now_microseconds,
+        new_id,
+        limit_holds=min(LIMIT_HOLDS, settings.queue_limit_commands),
+        on_looked=hooks.on_holds,
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -32,6 +32,7 @@ PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "EVENTS_BY_POSITION": ("{1,2}",),
     "REFUNDED": (1,),
     "EXPIRING": (64,),
+    "OPEN_HOLDS": (64,),
     "WALLET_BY_ID": (NOBODY,),
     "EVENT_BY_ID": (NOBODY,),
     "PAYLOADS": (0, 256),

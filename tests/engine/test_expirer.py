@@ -48,7 +48,9 @@ class Clock:
 
 
 @asynccontextmanager
-async def expiring(store: Store, clock: Clock, interval_seconds: float = 5.0) -> AsyncIterator[Expirer]:
+async def expiring(
+    store: Store, clock: Clock, interval_seconds: float = 5.0, limit_holds: int = expirers.LIMIT_HOLDS
+) -> AsyncIterator[Expirer]:
     """Return what ends the holds of a ledger, over an engine of its own; the store stays open."""
 
     def on_broken(error: StoreError) -> None:
@@ -56,7 +58,7 @@ async def expiring(store: Store, clock: Clock, interval_seconds: float = 5.0) ->
 
     engine = Engine(store, batch_limit=256, queue_limit=1000, on_broken=on_broken)
     engine.start()
-    expirer = Expirer(engine, store, clock, new_id, interval_seconds)
+    expirer = Expirer(engine, store, clock, new_id, interval_seconds=interval_seconds, limit_holds=limit_holds)
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
             yield expirer
@@ -112,6 +114,9 @@ class Away:
     def queries(self) -> "Away":
         return self
 
+    async def open_holds(self, limit: int) -> int:
+        return await self._store.queries.open_holds(limit)
+
     async def expiring(self, limit: int) -> Sequence[tuple[HoldId, int]]:
         self.looked += 1
         if self.looked > self._looks:
@@ -160,13 +165,12 @@ def test_what_has_ended_does_not_expire(url: str) -> None:
     run(store.close())
 
 
-def test_it_looks_again_when_there_is_something_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_looks_again_when_there_is_something_to_do(store: Store) -> None:
     """It waits for the next hold, at most for the interval; not at all where more were due than it ends at a time."""
-    monkeypatch.setattr(expirers, "LIMIT_HOLDS", 3)
     clock = Clock()
 
     async def scenario() -> list[float]:
-        async with expiring(store, clock) as expirer:
+        async with expiring(store, clock, limit_holds=3) as expirer:
             waits = []
             for seconds in (0, 4, 8, 9.5, 10, 10, 10, 10):
                 clock.at(seconds)
@@ -180,16 +184,15 @@ def test_it_looks_again_when_there_is_something_to_do(store: Store, monkeypatch:
     assert [seconds for _, seconds in ended(store)] == [10] * 7
 
 
-def test_what_is_read_late_is_no_reason_to_hurry(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_read_late_is_no_reason_to_hurry(store: Store) -> None:
     """Where all that was read has been ended by others, as on a replica that lags, it waits as ever."""
-    monkeypatch.setattr(expirers, "LIMIT_HOLDS", 2)
     with_holds(store, 10, 10)
     clock = Clock()
     clock.at(11)
     late = Away(store, first=run(store.queries.expiring(2)), looks=9)
 
     async def scenario() -> list[float]:
-        async with expiring(store, clock) as expirer:
+        async with expiring(store, clock, limit_holds=2) as expirer:
             expirer._store = late  # type: ignore[assignment]  # noqa: SLF001 - the same ledger, read late
             return [await expirer.expire() for _ in range(3)]
 

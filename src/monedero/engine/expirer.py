@@ -17,10 +17,16 @@ from monedero.storage.store import Store, StoreError
 
 LIMIT_HOLDS = 64
 """How many are ended at a time."""
+LIMIT_COUNTED = 10_000
+"""How many open holds are counted at most."""
 INTERVAL_SECONDS = 1.0
 """How often the holds that other processes have placed are looked at, at least."""
 
 _logger = logging.getLogger(__name__)
+
+
+def unheard(_held: int, _overdue: int) -> None:
+    """Tell nobody."""
 
 
 class Expirer:
@@ -32,13 +38,19 @@ class Expirer:
         store: Store,
         now: Callable[[], int],
         new_id: Callable[[], str],
+        *,
         interval_seconds: float = INTERVAL_SECONDS,
+        limit_holds: int = LIMIT_HOLDS,
+        on_looked: Callable[[int, int], None] = unheard,
     ) -> None:
+        """`on_looked` hears, whenever holds were looked at, how many are open, and how many should have ended."""
         self._engine = engine
         self._store = store
         self._now = now
         self._new_id = new_id
         self._interval_seconds = interval_seconds
+        self._limit_holds = limit_holds
+        self._on_looked = on_looked
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,9 +65,10 @@ class Expirer:
 
     async def expire(self) -> float:
         """End what is due; return in how many seconds there is more to do."""
-        holds = await self._store.queries.expiring(LIMIT_HOLDS)
+        holds = await self._store.queries.expiring(self._limit_holds)
         now = self._now()
         due = [hold_id for hold_id, expires_at in holds if expires_at <= now]
+        self._on_looked(await self._store.queries.open_holds(LIMIT_COUNTED), len(due))
         ended = False
         if due:
             commands = tuple(ExpireHold(TransactionId(self._new_id()), now, hold_id) for hold_id in due)
@@ -64,7 +77,7 @@ class Expirer:
         if len(due) < len(holds):
             return min(self._interval_seconds, (holds[len(due)][1] - now) / 1_000_000)
         # Where none was left to end, others were faster and what was read is old: that is no reason to hurry.
-        return 0.0 if ended and len(holds) == LIMIT_HOLDS else self._interval_seconds
+        return 0.0 if ended and len(holds) == self._limit_holds else self._interval_seconds
 
     async def _run(self) -> None:
         while True:

@@ -24,7 +24,8 @@ class Submission(msgspec.Struct, frozen=True):
     """Commands that are decided one after the other, in one transaction, by one answer.
 
     `atomic`: all of them or none. `dry_run`: decided, and nothing of it kept, not even the claim. `claiming`: carried
-    out once for that idempotency key. `versions`: refused unless the wallet is at one of these.
+    out once for that idempotency key. `versions`: refused unless the wallet is at one of these. `trace`:
+    the id that the events are to bear.
     """
 
     commands: tuple[Command, ...]
@@ -32,6 +33,7 @@ class Submission(msgspec.Struct, frozen=True):
     atomic: bool = False
     dry_run: bool = False
     versions: tuple[WalletId, tuple[int, ...]] | None = None
+    trace: str | None = None
 
 
 class Answers(msgspec.Struct):
@@ -64,6 +66,7 @@ class Work:
         self.debited: dict[TransactionId, Debited] = {}
         self.claims: list[Claim] = []
         self.erased: list[OwnerId] = []
+        self.trace: str | None = None
 
     def answer(self, submission: Submission) -> Answers:
         """Decide a submission."""
@@ -71,6 +74,7 @@ class Work:
             return Work(self.state.copy(), self.size + len(self.recorded)).answer(
                 msgspec.structs.replace(submission, dry_run=False, claiming=None)
             )
+        self.trace = submission.trace
         claiming = submission.claiming
         if claiming is not None and (claim := self.state.claims.get(claiming.key)):
             if claim.fingerprint != claiming.fingerprint:
@@ -116,6 +120,8 @@ class Work:
         if isinstance(decision, Erased):
             self.erased.append(decision.id)
             return decision
+        if self.trace is not None:
+            decision = msgspec.structs.replace(decision, trace=self.trace)
         fact = Recorded(self.size + len(self.recorded), decision)
         self.recorded.append(fact)
         changes = evolve(self.state, fact)
@@ -135,6 +141,7 @@ class Work:
 
     def _all_or_nothing(self, commands: tuple[Command, ...]) -> Answers:
         attempt = Work(self.state.copy(), self.size + len(self.recorded))
+        attempt.trace = self.trace
         outcomes: list[Outcome] = []
         for index, command in enumerate(commands):
             outcome = attempt._carry_out(command)

@@ -15,8 +15,21 @@ from monedero.ledger.profiles import OwnerKind
 DenialReason = Literal["insufficient_funds", "balance_limit"]
 
 
-class _Fact(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True, forbid_unknown_fields=True):
-    """What all events share: the encoding. Fields are written in the order in which they are declared."""
+class _Fact(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    kw_only=True,
+    tag_field="type",
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    """What all events share: the encoding, in which fields stand in the order in which they are declared, these last.
+
+    `trace` is the id of the trace that the request belongs to which caused the event, if one was recorded (W3C).
+    """
+
+    trace: str | None = None
 
 
 class Posting(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):

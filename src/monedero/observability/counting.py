@@ -134,6 +134,18 @@ def _moved_wallet(event: Accepted) -> WalletId:
     return event.payee.wallet if isinstance(event, DepositAccepted) else event.payer.wallet
 
 
+class HoldCounts:
+    """Shows how many holds there are."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, held: int, overdue: int) -> None:
+        """Show what was found."""
+        self._metrics.holds_open.set(held)
+        self._metrics.holds_overdue.set(overdue)
+
+
 class StoreTimes:
     """Times what the store does."""
 

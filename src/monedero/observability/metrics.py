@@ -79,6 +79,12 @@ class Metrics:
         self.replays = self._counter(
             "monedero_idempotency_replays_total", "Requests that had been carried out before, under the same key."
         )
+        self.holds_open = self._gauge(
+            "monedero_holds_open", "Holds that hold money, as this process last counted them, up to 10,000.", "livemax"
+        )
+        self.holds_overdue = self._gauge(
+            "monedero_holds_overdue", "Holds whose time was over when this process last looked.", "livemax"
+        )
         self.log_size = self._gauge(
             "monedero_log_size_events", "Events in the log, as far as this service has seen it grow.", "livemax"
         )

@@ -34,11 +34,11 @@ from monedero.engine.work import Answers, Submission
 from monedero.observability.logs import SERVICE
 from monedero.observability.middleware import Answered, transaction_id
 from monedero.observability.trace_context import Traced, current, parent
-from monedero.storage.store import Queries
+from monedero.storage.store import Queries, Transaction
 
 FLUSH_MILLISECONDS = 1_000
 SERVER_ERROR = 500
-_QUERIES = frozenset(vars(Queries))
+_QUERIES = frozenset(vars(Queries)) - frozenset(vars(Transaction))
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -173,26 +173,26 @@ class _TracedEngine:
 
     async def submit_all(self, submission: Submission) -> Answers:
         """See Engine.submit_all."""
-        with self._noted(submission):
-            return await self._engine.submit_all(submission)
+        with self._noted(submission) as (noted,):
+            return await self._engine.submit_all(noted)
 
     async def submit_each(self, submissions: Sequence[Submission]) -> list[Answers | BaseException]:
         """See Engine.submit_each."""
-        with self._noted(*submissions[:1]):
-            return await self._engine.submit_each(submissions)
+        with self._noted(*submissions) as noted:
+            return await self._engine.submit_each(noted)
 
     @contextmanager
-    def _noted(self, *submissions: Submission) -> Iterator[None]:
-        if (traced := current.get()) is None:
-            yield
+    def _noted(self, *submissions: Submission) -> Iterator[Sequence[Submission]]:
+        """Note the first; yield all, with the id of the trace for their events."""
+        if (traced := current.get()) is None or not submissions:
+            yield submissions
             return
-        ids = [submission.commands[0].id for submission in submissions]
-        self._waiting.update(dict.fromkeys(ids, Waiting(traced, time.time_ns())))
+        first = submissions[0].commands[0].id
+        self._waiting[first] = Waiting(traced, time.time_ns())
         try:
-            yield
+            yield [msgspec.structs.replace(each, trace=traced.trace_id) for each in submissions]
         finally:
-            for each in ids:
-                del self._waiting[each]
+            del self._waiting[first]
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the engine has
         return getattr(self._engine, name)

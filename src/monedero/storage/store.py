@@ -225,6 +225,9 @@ class Queries(Protocol):
     async def refunded(self, number: int) -> Units:
         """Return how much has been refunded of the debit at a position."""
 
+    async def open_holds(self, limit: int) -> int:
+        """Return how many holds are open; not more than `limit` are counted."""
+
     async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
         """Return the open holds that expire first, with the times when they do."""
 

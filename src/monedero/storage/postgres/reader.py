@@ -59,6 +59,11 @@ class Reader:
         rows = await self._ask(lambda connection: _rows(connection, statements.REFUNDED, (number,)))
         return Units(rows[0][0]) if rows else ZERO
 
+    async def open_holds(self, limit: int) -> int:
+        """See Queries.open_holds."""
+        rows = await self._ask(lambda connection: _rows(connection, statements.OPEN_HOLDS, (limit,)))
+        return int(rows[0][0])
+
     async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
         """See Queries.expiring."""
         rows = await self._ask(lambda connection: _rows(connection, statements.EXPIRING, (limit,)))

@@ -109,6 +109,7 @@ EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = %s"
 EVENTS_BY_ID = "SELECT position, payload FROM events WHERE id = ANY (%s::uuid[])"
 EVENTS_BY_POSITION = "SELECT position, payload FROM events WHERE position = ANY (%s::bigint[]) ORDER BY position"
 REFUNDED = "SELECT refunded FROM refunds WHERE number = %s"
+OPEN_HOLDS = "SELECT count(*) FROM (SELECT 1 FROM holds WHERE status = 'open' LIMIT %s) AS found"
 EXPIRING = """
     SELECT id::text, expires_at
     FROM holds JOIN events ON events.position = holds.number

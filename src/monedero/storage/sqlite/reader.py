@@ -120,6 +120,10 @@ class Reader:
         row = self._points.execute(statements.REFUNDED, (number,)).fetchone()
         return Units(row[0]) if row else ZERO
 
+    async def open_holds(self, limit: int) -> int:
+        """See Queries.open_holds."""
+        return int(self._points.execute(statements.OPEN_HOLDS, (limit,)).get)
+
     async def expiring(self, limit: int) -> list[tuple[HoldId, int]]:
         """See Queries.expiring."""
         rows: list[Row] = self._points.execute(statements.EXPIRING, (limit,)).fetchall()

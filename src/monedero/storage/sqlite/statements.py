@@ -69,6 +69,9 @@ EVENT_BY_ID = "SELECT position, payload FROM events WHERE id = ?"
 EVENTS_BY_ID = "SELECT position, payload FROM events WHERE id IN carray(?)"
 EVENTS_BY_POSITION = "SELECT position, payload FROM events WHERE position IN carray(?) ORDER BY position"
 REFUNDED = "SELECT refunded FROM refunds WHERE number = ?"
+OPEN_HOLDS = """
+    SELECT count(*) FROM (SELECT 1 FROM holds INDEXED BY holds_to_expire WHERE status = 'open' LIMIT ?)
+"""
 EXPIRING = """
     SELECT e.id, h.expires_at
     FROM holds h JOIN events e ON e.position = h.number
