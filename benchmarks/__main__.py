@@ -1,6 +1,6 @@
 """Every benchmark, one after the other, in one table: what `make bench` runs."""
 
-from benchmarks import batch, growth, history, http, latency, peer
+from benchmarks import batch, growth, history, http, latency, peer, together
 from benchmarks.suite import suite
 
 MEASURES = {
@@ -10,6 +10,7 @@ MEASURES = {
     "peer": peer.measure,
     "growth": growth.measure,
     "latency": latency.measure,
+    "together": together.measure,
 }
 
 if __name__ == "__main__":

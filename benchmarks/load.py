@@ -94,6 +94,13 @@ class Client:
             raise VoidError(f"a request failed: {received.decode()}")
         return received[end + 4 :]
 
+    def receive_chunks(self) -> bytes:
+        """Return the next answer, which comes in chunks, with head and framing."""
+        received = bytearray()
+        while not received.endswith(b"\r\n0\r\n\r\n"):
+            received += self._more()
+        return bytes(received)
+
     def _more(self) -> bytes:
         if part := self._socket.recv(65_536):
             return part

@@ -36,13 +36,21 @@ class Story:
         self.told: dict[str, Json] = {}
 
     def tell(
-        self, endpoint: str, name: str, *ids: str, body: Json | None = None, headers: dict[str, str] | None = None
+        self,
+        endpoint: str,
+        name: str,
+        *ids: str,
+        body: Json | None = None,
+        headers: dict[str, str] | None = None,
+        query: dict[str, int] | None = None,
     ) -> Json:
         """Ask for what becomes an example; problems are answered in full."""
         operation = self._operations[endpoint]
         variables = iter(ids)
         path = re.sub(r"{\w+}", lambda _: next(variables), operation.path)
-        answer = self._client.request(operation.method, path, json=body, headers={**_PROBLEMS, **(headers or {})})
+        answer = self._client.request(
+            operation.method, path, json=body, headers={**_PROBLEMS, **(headers or {})}, params=query
+        )
         answer.read()
         entry = self.told.setdefault(
             endpoint,
@@ -53,9 +61,11 @@ class Story:
                 "examples": [],
             },
         )
-        example = {"name": name, "request_body": body, "status": answer.status_code, "response_body": answer.json()}
-        entry["examples"].append(example)
-        return dict(example["response_body"])
+        answered: Json | None = answer.json() if answer.content else None
+        entry["examples"].append(
+            {"name": name, "request_body": body, "status": answer.status_code, "response_body": answered}
+        )
+        return answered or {}
 
     def make(self, path: str, /, **body: str | int) -> str:
         """Ask for what is no example but makes one true; return its id."""
@@ -94,11 +104,17 @@ def told(client: httpx.Client) -> list[Json]:
     _holds(story, wallet, till)
     _debits(story, wallet, till)
     _payments(story, ada, wallet, till)
+    past = "Get the balance of a wallet at some time"
+    story.tell(past, past, wallet, query={"at": 4})
+    story.tell(past, "Get the balance of a wallet before it was opened", wallet, query={"at": 0})
+    story.tell("Get a statement of a wallet", "Get a statement of a wallet", wallet, query={"limit": 2})
     story.tell("Get wallet", "Get wallet of a customer", wallet)
     story.tell("Get wallet", "Get wallet of a business", till)
     story.tell("Get wallet", "Get wallet with bad id", _NOWHERE)
     story.tell("Get all transactions of a customer wallet", "Get all transactions of a wallet (all kinds)", wallet)
     story.tell("Get business wallet transactions", "Get business wallet transactions (all kinds)", till)
+    _batches(story, wallet, till)
+    _erasures(story, ada)
     return [story.told[each.name] for each in OPERATIONS if each.name in story.told]
 
 
@@ -194,6 +210,34 @@ def _payments(story: Story, ada: str, wallet: str, till: str) -> None:
     story.tell(transfer, "Transfer to the wallet itself", wallet, body={"wallet_id": wallet, "amount": 30})
     story.tell(transfer, "Transfer to another customer", wallet, body={"wallet_id": his, "amount": 30})
     story.tell(transfer, "Transfer to a wallet that is unknown", wallet, body={"wallet_id": _NOWHERE, "amount": 30})
+
+
+def _batches(story: Story, wallet: str, till: str) -> None:
+    batch = "Submit a batch"
+    fill = {"path": f"/customers/wallets/{wallet}/deposit", "body": {"amount": 60, "description": "Pocket money"}}
+    path = f"/businesses/wallets/{till}/debit"
+    ink = {"path": path, "body": {"customer_wallet_id": wallet, "amount": 45, "description": "Ink"}}
+    press = {"path": path, "body": {"customer_wallet_id": wallet, "amount": 9000, "description": "A printing press"}}
+    story.tell(batch, batch, body={"commands": [fill, ink]})
+    again = {**fill, "idempotency_key": "pocket-money-2026-11"}
+    story.tell(batch, "Submit a batch with a key for each command", body={"commands": [again, again]})
+    story.tell(batch, "Submit a batch of which some fail", body={"commands": [press, {"path": "/nowhere"}, ink]})
+    story.tell(batch, "Submit a batch that is done whole", body={"commands": [fill, ink], "atomic": True})
+    story.tell(
+        batch, "Submit a batch that is done whole or not at all", body={"commands": [fill, press], "atomic": True}
+    )
+    dry_run = {"prefer": "handling=dry-run"}
+    story.tell(batch, "Submit a batch that is only tried", body={"commands": [fill, ink]}, headers=dry_run)
+    story.tell(batch, "Submit a batch without a command", body={"commands": []})
+
+
+def _erasures(story: Story, ada: str) -> None:
+    erase = "Erase customer"
+    mary = story.make("/customers", name="Mary", last_name="Somerville", email="mary@example.com")
+    story.tell(erase, erase, mary)
+    story.tell("Get customer", "Get customer who was erased", mary)
+    story.tell(erase, "Erase customer who has money left", ada)
+    story.tell(erase, "Erase customer with bad id", _NOWHERE)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,11 @@ def test_every_operation_shows_its_success_and_what_it_is_asked(description: dic
     for operation in OPERATIONS:
         described = description["paths"][operation.path][operation.method.lower()]
 
-        answer = described["responses"][str(operation.status)]["content"]["application/json"]
+        success = described["responses"][str(operation.status)]
+        if operation.answer is None:
+            assert "content" not in success
+            continue
+        answer = success["content"]["application/json"]
         assert "examples" in (shown_by_type(description, operation) if signed(operation) else answer)
         if operation.body:
             body = described["requestBody"]["content"]["application/json"]
@@ -110,7 +114,7 @@ def shown_by_type(description: dict[str, Any], operation: Operation) -> str:
 def names(endpoints: dict[str, Any], from_status: int = 200) -> Counter[str]:
     """Return the names of the examples of endpoints that have at least that status."""
     examples = (example for endpoint in endpoints.values() for example in endpoint["examples"])
-    return Counter(example["name"] for example in examples if example["status"] >= from_status)
+    return Counter(each["name"] for each in examples if each["status"] >= from_status and each["response_body"])
 
 
 def test_answers_are_as_described(client: httpx.Client, description: dict[str, Any]) -> None:

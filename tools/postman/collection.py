@@ -42,9 +42,13 @@ _BEFORE = {
         "Create another customer wallet",
         "other_wallet_id",
     ),
+    "Erase customer": ("Customer signup", "Sign up a customer to be erased", "customer_id"),
 }
 """What an operation needs that the documented requests do not leave: the operation that makes it, as which request,
 and the variable for its id."""
+
+_LAST = "erasure"
+"""The folder of what would take from the others what they need."""
 
 _FRESH_EMAIL = 'pm.collectionVariables.set("email", pm.variables.replaceIn("{{$randomUUID}}") + "@example.com");'
 _JSON_TYPES = {str: "string", int: "number", float: "number", type(None): "null"}
@@ -65,7 +69,7 @@ def rendered() -> str:
 def collection() -> Json:
     """Return the collection: a folder for each noun, and in each what writes before what reads."""
     documented, own = documented_examples(), more_examples()
-    folders: dict[str, list[Json]] = {each.tag: [] for each in OPERATIONS}
+    folders: dict[str, list[Json]] = {tag: [] for tag in [*(each.tag for each in OPERATIONS), _LAST]}
     for operation in sorted(OPERATIONS, key=lambda each: (each.name not in documented, each.method != "POST")):
         folder = folders[_noun(operation, set(folders))]
         more = own.get(operation.name, {}).get("examples", [])
@@ -92,6 +96,8 @@ def _noun(operation: Operation, nouns: set[str]) -> str:
 
     All the rest makes transactions.
     """
+    if operation.method == "DELETE":
+        return _LAST
     last: str = re.findall(r"/(\w+)", operation.path)[-1]
     if last in nouns:
         return last
@@ -132,7 +138,7 @@ def _own_items(operation: Operation, own: list[Json]) -> Iterator[Json]:
 def _item(operation: Operation, example: Json, checks: list[str], saved: list[Json]) -> Json:
     """Return a request as in an example, with the ids of this run."""
     body = example["request_body"]
-    live = {key: _LIVE.get(key, value) for key, value in body.items()} if body else None
+    live = _live(body) if body else None
     url = _url(operation, example) if example["status"] == HTTPStatus.NOT_FOUND else _url(operation)
     item: Json = {
         "name": example["name"],
@@ -145,6 +151,24 @@ def _item(operation: Operation, example: Json, checks: list[str], saved: list[Js
     if body and operation.method == "GET":
         item["protocolProfileBehavior"] = {"disableBodyPruning": True}  # Else Postman sends a GET without its body.
     return item
+
+
+def _live(body: Json) -> Json:
+    """Return a body with the ids of this run, also in the commands of a batch."""
+    live: Json = {key: _LIVE.get(key, value) for key, value in body.items()}
+    if "commands" in body:
+        live["commands"] = [
+            {**command, "path": _live_path(command["path"]), "body": _live(command["body"])}
+            for command in body["commands"]
+        ]
+    return live
+
+
+def _live_path(path: str) -> str:
+    """Return a path with variables for its ids, named as in the operation's."""
+    pattern = _UUID.sub(r"{\\w+}", path)
+    named = next(each.path for each in OPERATIONS if each.method == "POST" and re.fullmatch(pattern, each.path))
+    return named.replace("{", "{{").replace("}", "}}")
 
 
 def _url(operation: Operation, unknown: Json | None = None) -> Json:
@@ -173,16 +197,17 @@ def _request(operation: Operation, url: Json, body: Json | None) -> Json:
 
 def _saved(operation: Operation, url: Json, example: Json) -> Json:
     """Return an example as Postman keeps one, word for word."""
-    kind = "application/problem+json" if "code" in example["response_body"] else "application/json"
+    answer = example["response_body"]
+    kind = "application/problem+json" if answer and "code" in answer else "application/json"
     return {
         "name": example["name"],
         "originalRequest": _request(operation, url, example["request_body"]),
         "status": HTTPStatus(example["status"]).phrase,
         "code": example["status"],
         "_postman_previewlanguage": "json",
-        "header": [{"key": "Content-Type", "value": kind}],
+        "header": [{"key": "Content-Type", "value": kind}] if answer else [],
         "cookie": [],
-        "body": json.dumps(example["response_body"], indent=2, ensure_ascii=False),
+        "body": json.dumps(answer, indent=2, ensure_ascii=False) if answer else "",
     }
 
 
@@ -195,7 +220,9 @@ def _checks(
 ) -> list[str]:
     """Return the test of an answer, by its schema or word for word; what a request that passes makes is remembered."""
     expected = (
-        f"pm.response.to.have.jsonSchema({_script(schema)});"
+        'pm.expect(pm.response.text()).to.equal("");'
+        if status == HTTPStatus.NO_CONTENT
+        else f"pm.response.to.have.jsonSchema({_script(schema)});"
         if schema
         else f"pm.expect(pm.response.json()).to.eql({_script(answer or {})});"
     )
@@ -204,7 +231,12 @@ def _checks(
         f"    pm.response.to.have.status({status});",
         *f"    {expected}".splitlines(),
     ]
-    if status == operation.status and operation.method == "POST":
+    if (
+        status == operation.status
+        and operation.answer
+        and "id" in operation.answer.__struct_fields__
+        and operation.method == "POST"
+    ):
         lines.append(f'    pm.collectionVariables.set("{variable or _created(operation)}", pm.response.json().id);')
     return [*lines, "});"]
 

@@ -73,10 +73,10 @@ class _Timed:
         if not iscoroutinefunction(method):
             return method
 
-        async def timed(*arguments: object) -> object:
+        async def timed(*arguments: object, **named: object) -> object:
             began = time.perf_counter()
             try:
-                answer = await cast("Awaitable[object]", method(*arguments))
+                answer = await cast("Awaitable[object]", method(*arguments, **named))
             except Exception:
                 tell(name, began, True)  # noqa: FBT003 - it failed
                 raise
