@@ -120,7 +120,8 @@ def test_what_a_program_is_told_of_a_refusal(world: World) -> None:
     world.created(refunds, amount=1)
     for path, body, status, expected in (
         (refunds, {"amount": "29.5"}, 409, {"code": "refund_too_large", "required": 29.5, "refundable": 29}),
-        (f"/transactions/{nobody}/refunds", {}, 409, {"code": "not_refundable"}),
+        (f"/transactions/{nobody}/refunds", {}, 404, {"code": "unknown_transaction"}),
+        (f"/transactions/{voided}/refunds", {}, 409, {"code": "not_refundable"}),
         (captures, {"amount": 2}, 409, {"code": "capture_too_large", "required": 2, "capturable": 1}),
         (f"/holds/{voided}/captures", {}, 409, {"code": "hold_voided"}),
         (f"/holds/{nobody}/captures", {}, 404, {"code": "unknown_hold"}),
@@ -174,7 +175,7 @@ def test_what_a_program_is_told_of_a_denial(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("expires_at", "status"),
-    [("2020-01-01T00:00:00Z", 409), ("2999-01-01T00:00:00Z", 400), ("tomorrow", 400), ("2030-01-01T00:00:00", 400)],
+    [("2020-01-01T00:00:00Z", 400), ("2999-01-01T00:00:00Z", 400), ("tomorrow", 400), ("2030-01-01T00:00:00", 400)],
 )
 def test_when_a_hold_may_end(world: World, expires_at: str, status: int) -> None:
     """A hold ends in the future, at most 366 days away, at a time with its zone."""

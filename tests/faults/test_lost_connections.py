@@ -17,7 +17,7 @@ from monedero.engine.work import Answers, Submission, Work
 from monedero.ledger.claims import claiming
 from monedero.ledger.commands import Deposit
 from monedero.ledger.decide import touched
-from monedero.ledger.errors import NotRefundable, UnknownHold
+from monedero.ledger.errors import UnknownHold, UnknownTransaction
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
@@ -189,7 +189,7 @@ def test_a_debit_that_comes_between_is_not_there_yet(url: str, wallet: WalletId)
             return [*early.outcomes, *late.outcomes]
 
     kinds = [type(each) for each in run(scenario())]
-    assert kinds == [NotRefundable, UnknownHold, Recorded, Recorded]
+    assert kinds == [UnknownTransaction, UnknownHold, Recorded, Recorded]
 
 
 def test_what_cannot_be_looked_up_stays_unknown(url: str, wallet: WalletId) -> None:

@@ -142,7 +142,7 @@ class Model:
     def _refund(self, command: Refund) -> str:
         paid = self.paid.get(command.debit_id)
         if paid is None:
-            return "NotRefundable"
+            return "UnknownTransaction"
         left = paid.amount - paid.refunded
         amount = left if command.amount is None else command.amount
         if amount > left or left == 0:
@@ -157,7 +157,7 @@ class Model:
         if not self._is(payee, BUSINESS) or not self._is(payer, CUSTOMER):
             return "UnknownWallet"
         if command.expires_at <= command.at:
-            return "HoldClosed"
+            return "ExpiryNotAhead"
         if command.amount > self._available(payer):
             return self._note("hold", "denied", command.amount, payer, payee)
         self.wallets[payer].held += command.amount
