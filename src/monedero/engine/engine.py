@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import islice, repeat
 from typing import NamedTuple
 
-from monedero.engine.batch import CLAIMS_KEPT_SECONDS, commit, found_again
+from monedero.engine.batch import CLAIMS_KEPT_SECONDS, all_found_again, commit, found_again
 from monedero.engine.observer import BatchEnded, Observer
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
@@ -121,12 +121,16 @@ class Engine:
         size = sum(len(submission.commands) for submission in submissions)
         self._require_room(size)
         found = list(await self._queued(submissions, size))
-        for index, answers in enumerate(found):
-            if isinstance(answers, Answers) and answers.claim is not None:
-                try:
-                    found[index] = await found_again(self._store, answers)
-                except StoreUnavailableError as error:
-                    found[index] = error
+        replays = {index: each for index, each in enumerate(found) if isinstance(each, Answers) and each.replayed}
+        if not replays:
+            return found
+        again: Sequence[Answers | Exception]
+        try:
+            again = await all_found_again(self._store, list(replays.values()))
+        except StoreUnavailableError as error:
+            again = [error] * len(replays)
+        for index, answers in zip(replays, again, strict=True):
+            found[index] = answers
         return found
 
     def _require_room(self, commands: int) -> None:
