@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         Positive, Field(description="How many commands may wait to be committed; over it: 503 with Retry-After.")
     ] = 10_000
     batch_limit_commands: Annotated[
-        Positive, Field(description="How many commands one transaction commits at most.")
+        Positive, Field(description="How many commands of different requests one transaction commits at most.")
     ] = 256
     idempotency_hours: Annotated[
         Positive, Field(description="For how many hours an Idempotency-Key is kept, at least.")

@@ -163,6 +163,21 @@ def test_a_thousand_commands_are_done_in_their_order(world: World) -> None:
     assert [each["body"]["amount"] for each in answers(found)[::2]] == list(range(1, 501))
 
 
+def test_a_batch_is_one_transaction(world: World) -> None:
+    """However many commands it has, also each for itself, it is committed, and synced, once."""
+    before = transactions(world)
+    found = batch(world, *[deposit(world, 1)] * 1000)
+
+    assert statuses(found) == [201] * 1000
+    assert transactions(world) == before + 1
+
+
+def transactions(world: World) -> float:
+    """Return how many database transactions the service has committed."""
+    name = 'monedero_batches_total{result="committed"} '
+    return float(world.client.get("/metrics").text.partition(name)[2].partition("\n")[0] or 0)
+
+
 @pytest.mark.parametrize(
     ("count", "said"), [(0, "length >= 1"), (1001, "length <= 1000")], ids=["none", "one too many"]
 )

@@ -187,7 +187,7 @@ async def _each(services: Services, plans: Sequence[_Plan], asked: Conditions) -
     submissions = [Submission((plan.command,), plan.claiming) for plan in plans if isinstance(plan, _Planned)]
     results: list[Answers | BaseException]
     try:
-        results = await services.engine.submit_each(submissions)
+        results = [*await services.engine.submit_each(submissions)]
     except (QueueFullError, EngineStoppedError, asyncio.CancelledError) as error:
         results = [error] * len(submissions)
     found = iter(results)

@@ -1,8 +1,9 @@
 """One batch, one transaction: load, decide each submission in turn, seal and append, commit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from monedero.engine.work import Answers, Outcome, Submission, Work
+from monedero.ledger.claims import Claim
 from monedero.ledger.commands import Command
 from monedero.ledger.decide import touched
 from monedero.ledger.errors import BatchRefused
@@ -71,20 +72,27 @@ async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_s
 
 async def found_again(store: Store, answers: Answers) -> Answers:
     """Return the answers with what became of the submission when its key was claimed. Raises StoreUnavailableError."""
-    if answers.claim is None:
-        return answers
-    claimed = answers.claim.answers
-    positions = [each for each in claimed if isinstance(each, int)]
+    return (await all_found_again(store, [answers]))[0]
+
+
+async def all_found_again(store: Store, several: Sequence[Answers]) -> list[Answers]:
+    """Return several answers as `found_again` does, which looks only once. Raises StoreUnavailableError."""
+    claims = [answers.claim for answers in several if answers.claim is not None]
+    positions = sorted({each for claim in claims for each in claim.answers if isinstance(each, int)})
     found: dict[int, Recorded] = {}
     if positions:
-        queries = await store.queries_at(max(positions))
+        queries = await store.queries_at(positions[-1])
         if queries is None:
             raise StoreUnavailableError("The log has lost what a claimed key names")
         found = {recorded.position: recorded for recorded in await queries.events(positions)}
-    outcomes: list[Outcome] = [found[each] if isinstance(each, int) else each for each in claimed]
+    return [answers if answers.claim is None else _as_claimed(answers.claim, found) for answers in several]
+
+
+def _as_claimed(claim: Claim, found: Mapping[int, Recorded]) -> Answers:
+    outcomes: list[Outcome] = [found[each] if isinstance(each, int) else each for each in claim.answers]
     if isinstance(first := outcomes[0], BatchRefused):
-        return Answers([], first, answers.claim)
-    return Answers(outcomes, None, answers.claim)
+        return Answers([], first, claim)
+    return Answers(outcomes, None, claim)
 
 
 def alone(*commands: Command) -> list[Submission]:

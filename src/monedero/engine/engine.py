@@ -10,8 +10,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice, repeat
+from typing import NamedTuple
 
-from monedero.engine.batch import CLAIMS_KEPT_SECONDS, commit, found_again
+from monedero.engine.batch import CLAIMS_KEPT_SECONDS, all_found_again, commit, found_again
 from monedero.engine.observer import BatchEnded, Observer
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
@@ -26,8 +28,15 @@ from monedero.storage.store import (
 
 _logger = logging.getLogger(__name__)
 
-_Waiting = tuple[Submission, asyncio.Future[Answers], float]
-"""A submission, who is answered, and since when it waits, on the clock of `time.perf_counter`."""
+
+class _Waiting(NamedTuple):
+    """What somebody submits at once, where its answers come, and since when it waits, by `time.perf_counter`."""
+
+    submissions: Sequence[Submission]
+    future: asyncio.Future[Sequence[Answers | Exception]]
+    since: float
+    size: int
+    """In commands."""
 
 
 class QueueFullError(Exception):
@@ -57,7 +66,7 @@ class Engine:
     ) -> None:
         """`batch_limit` is the most commands a transaction decides, `queue_limit` the most that wait.
 
-        A single submission may be larger than a batch, but not than the queue.
+        What is submitted at once may be larger than a batch, but not than the queue.
         `on_broken` is called once, when the disk has failed and writing has stopped; `observers` hear of each
         batch.
         """
@@ -96,23 +105,32 @@ class Engine:
         self._require_room(len(submission.commands))
         if submission.claiming is not None and submission.claiming.key in self._claiming:
             raise KeyInUseError
-        answers = await self._queued(submission)
+        (answers,) = await self._queued([submission], len(submission.commands))
+        if isinstance(answers, Exception):
+            raise answers
         return answers if answers.claim is None else await found_again(self._store, answers)
 
-    async def submit_each(self, submissions: Sequence[Submission]) -> list[Answers | BaseException]:
-        """Commit submissions in their order, in as few transactions as they fit in; return for each what became of it.
+    async def submit_each(self, submissions: Sequence[Submission]) -> list[Answers | Exception]:
+        """Commit submissions in their order, in one transaction; return for each what became of it.
 
         One whose key is being claimed waits for the one before it. Raises QueueFullError and EngineStoppedError, with
         nothing queued; what else `submit_all` raises is returned.
         """
-        self._require_room(sum(len(submission.commands) for submission in submissions))
-        found = await asyncio.gather(*map(self._queued, submissions), return_exceptions=True)
-        for index, answers in enumerate(found):
-            if isinstance(answers, Answers) and answers.claim is not None:
-                try:
-                    found[index] = await found_again(self._store, answers)
-                except StoreUnavailableError as error:
-                    found[index] = error
+        if not submissions:
+            return []
+        size = sum(len(submission.commands) for submission in submissions)
+        self._require_room(size)
+        found = list(await self._queued(submissions, size))
+        replays = {index: each for index, each in enumerate(found) if isinstance(each, Answers) and each.replayed}
+        if not replays:
+            return found
+        again: Sequence[Answers | Exception]
+        try:
+            again = await all_found_again(self._store, list(replays.values()))
+        except StoreUnavailableError as error:
+            again = [error] * len(replays)
+        for index, answers in zip(replays, again, strict=True):
+            found[index] = answers
         return found
 
     def _require_room(self, commands: int) -> None:
@@ -121,14 +139,14 @@ class Engine:
         if self._waiting + commands > self._queue_limit:
             raise QueueFullError
 
-    def _queued(self, submission: Submission) -> asyncio.Future[Answers]:
-        """Queue a submission; return where its answers come."""
-        future: asyncio.Future[Answers] = self._loop.create_future()
-        if (claiming := submission.claiming) is not None:
-            self._claiming.add(claiming.key)
-            future.add_done_callback(lambda _: self._claiming.discard(claiming.key))
-        self._queue.append((submission, future, time.perf_counter()))
-        self._waiting += len(submission.commands)
+    def _queued(self, submissions: Sequence[Submission], size: int) -> asyncio.Future[Sequence[Answers | Exception]]:
+        """Queue submissions, which are not empty; return where their answers come."""
+        future: asyncio.Future[Sequence[Answers | Exception]] = self._loop.create_future()
+        if keys := [each.claiming.key for each in submissions if each.claiming is not None]:
+            self._claiming.update(keys)
+            future.add_done_callback(lambda _: self._claiming.difference_update(keys))
+        self._queue.append(_Waiting(submissions, future, time.perf_counter(), size))
+        self._waiting += size
         self._filled.set()
         return future
 
@@ -171,20 +189,21 @@ class Engine:
                     await self._filled.wait()
                     continue
                 batch = self._next_batch()
-                _answer(batch, await self._answers([submission for submission, _, _ in batch], batch[0][2]))
+                submissions = [submission for waiting in batch for submission in waiting.submissions]
+                _answer(batch, await self._answers(submissions, batch[0].since))
         finally:
             # Reached early only if the task is cancelled: whoever waits must hear of it.
             self._stopped = True
-            _answer(batch, [CommitUnknownError("The engine was stopped in the middle of a commit")] * len(batch))
-            _answer(self._queue, [EngineStoppedError()] * len(self._queue))
+            _answer(batch, repeat(CommitUnknownError("The engine was stopped in the middle of a commit")))
+            _answer(self._queue, repeat(EngineStoppedError()))
 
     def _next_batch(self) -> list[_Waiting]:
-        """Take from the queue what goes into one transaction: one submission at least."""
+        """Take from the queue what goes into one transaction: what was submitted first at least."""
         batch = [self._queue.popleft()]
-        size = len(batch[0][0].commands)
-        while self._queue and (size := size + len(self._queue[0][0].commands)) <= self._batch_limit:
+        size = batch[0].size
+        while self._queue and (size := size + self._queue[0].size) <= self._batch_limit:
             batch.append(self._queue.popleft())
-        self._waiting -= sum(len(submission.commands) for submission, _, _ in batch)
+        self._waiting -= sum(waiting.size for waiting in batch)
         return batch
 
     async def _answers(self, submissions: Sequence[Submission], since: float) -> Sequence[Answers | Exception]:
@@ -238,11 +257,9 @@ class Engine:
                 _logger.exception("what watches the engine failed; the batch is not concerned")
 
 
-def _answer(waiting: Iterable[_Waiting], answers: Sequence[Answers | Exception]) -> None:
-    for (_, future, _), answer in zip(waiting, answers, strict=True):
-        if future.done():
-            continue  # Answered, or the client went away; what it asked for is decided all the same.
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+def _answer(batch: Iterable[_Waiting], answers: Iterable[Answers | Exception]) -> None:
+    rest = iter(answers)
+    for waiting in batch:
+        some = list(islice(rest, len(waiting.submissions)))
+        if not waiting.future.done():  # Answered, or the client went away; what it asked for is decided all the same.
+            waiting.future.set_result(some)
