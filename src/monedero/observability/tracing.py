@@ -176,7 +176,7 @@ class _TracedEngine:
         with self._noted(submission) as (noted,):
             return await self._engine.submit_all(noted)
 
-    async def submit_each(self, submissions: Sequence[Submission]) -> list[Answers | BaseException]:
+    async def submit_each(self, submissions: Sequence[Submission]) -> list[Answers | Exception]:
         """See Engine.submit_each."""
         with self._noted(*submissions) as noted:
             return await self._engine.submit_each(noted)
