@@ -28,10 +28,11 @@ def measure(sizes: Sizes, folder: Path) -> Found:
     requests = workloads(create(url))["debit"]
     (folder / "debit").write_text("\n".join(requests))
     lines = [_line(each) for each in requests]
-    rates: dict[str, list[float]] = {"single": [], "batches": [], "lines": []}
+    rates: dict[str, list[float]] = {"series": [], "single": [], "batches": [], "lines": []}
     with serve_ledger(url) as service:
         for number in range(1 + sizes.rounds):
             found = {
+                "series": drive(service, folder / "debit", sizes.seconds, 1).requests_per_second,
                 "single": drive(service, folder / "debit", sizes.seconds, sizes.connections).requests_per_second,
                 "batches": _rate(service, _send_batch, lines, sizes.seconds),
                 "lines": _rate(service, _send_stream, lines, sizes.seconds),
@@ -41,8 +42,9 @@ def measure(sizes: Sizes, folder: Path) -> Found:
     run("verify", url)
     return Found(
         [
-            Comparison(what, "/s", rates[ours], "one a request", rates["single"], TARGET)
-            for what, ours in ((f"debits, {BATCH:,} a request", "batches"), ("debits, a stream of lines", "lines"))
+            Comparison(f"debits, {what}", "/s", rates[ours], beside, rates[yardstick], TARGET)
+            for what, ours in ((f"{BATCH:,} a request", "batches"), ("a stream of lines", "lines"))
+            for beside, yardstick in (("a client's, one by one", "series"), ("one a request, at once", "single"))
         ]
     )
 

@@ -237,6 +237,7 @@ def shown(recorded: Recorded) -> tuple[str, str, int]:
 
 # In parts, so that every processor takes some; each part explores on its own. An example on PostgreSQL takes ten
 # times as long.
+@pytest.mark.no_cover
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("kind", "share", "part"), [*((EMBEDDED, 4, part) for part in range(4)), (POSTGRES[0], 10, 4)])
 def test_the_ledger_is_its_model(

@@ -1,0 +1,5 @@
+"""What the tests of faults share."""
+
+from tests.unmeasured import unmeasured
+
+__all__ = ["unmeasured"]
