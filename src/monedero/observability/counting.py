@@ -15,7 +15,7 @@ from monedero.ledger.events import Accepted, DepositAccepted, Event, Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.money import DECIMALS
 from monedero.ledger.state import Wallet
-from monedero.observability.metrics import LATENCY_SECONDS, Metrics
+from monedero.observability.metrics import Metrics
 from monedero.observability.middleware import Answered
 from monedero.storage.store import CommitUnknownError, NotStoredError, StoreBrokenError
 
@@ -27,24 +27,39 @@ RESULTS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-class _Answers:
-    """Answers of one route, method and status that are not shown yet, and where they will be."""
+class _Times:
+    """Times that are not shown yet. To observe one in a metric costs ten times as much, more where it is shared."""
 
-    __slots__ = ("by_latency", "counter", "duration", "seconds")
+    def __init__(self, shown: Histogram) -> None:
+        self._shown = shown
+        self._bounds: list[float] = shown._upper_bounds  # noqa: SLF001 - as `flush`
+        self._inside = [0] * len(self._bounds)
+        self._seconds = 0.0
 
-    def __init__(self, counter: Counter, duration: Histogram) -> None:
-        self.by_latency = [0] * (len(LATENCY_SECONDS) + 1)
-        self.seconds = 0.0
-        self.counter = counter
-        self.duration = duration
+    def note(self, seconds: float) -> None:
+        """Keep one."""
+        self._inside[bisect_left(self._bounds, seconds)] += 1
+        self._seconds += seconds
+
+    def flush(self) -> int:
+        """Show what was kept; return how many. The library observes several at once only through its own parts."""
+        count = sum(self._inside)
+        if count:
+            self._shown._sum.inc(self._seconds)  # noqa: SLF001 - see above
+            for bucket, inside in zip(self._shown._buckets, self._inside, strict=True):  # noqa: SLF001
+                if inside:
+                    bucket.inc(inside)
+            self._inside = [0] * len(self._bounds)
+            self._seconds = 0.0
+        return count
 
 
 class RequestCounts:
-    """Counts answers, for itself at first: to count in a metric costs ten times as much, more where it is shared."""
+    """Counts and times answers, for itself until they are shown."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._known: dict[tuple[str, str, int], _Answers] = {}
+        self._known: dict[tuple[str, str, int], tuple[Counter, _Times]] = {}
 
     def __call__(self, answered: Answered) -> None:
         """Count one answer; `flush` shows it."""
@@ -52,25 +67,16 @@ class RequestCounts:
         known = self._known.get(key)
         if known is None:
             metrics = self._metrics
-            known = _Answers(metrics.http_requests.labels(*key), metrics.http_request_duration.labels(*key[:2]))
+            known = metrics.http_requests.labels(*key), _Times(metrics.http_request_duration.labels(*key[:2]))
             self._known[key] = known
-        known.by_latency[bisect_left(LATENCY_SECONDS, answered.seconds)] += 1
-        known.seconds += answered.seconds
+        known[1].note(answered.seconds)
         if answered.problem is not None:
             self._metrics.http_problems.labels(answered.problem).inc()
 
     def flush(self) -> None:
-        """Show what was counted. The library has no way to observe several values at once but through its parts."""
-        for known in self._known.values():
-            if not (count := sum(known.by_latency)):
-                continue
-            known.counter.inc(count)
-            known.duration._sum.inc(known.seconds)  # noqa: SLF001 - see above
-            for bucket, inside in zip(known.duration._buckets, known.by_latency, strict=True):  # noqa: SLF001
-                if inside:
-                    bucket.inc(inside)
-            known.by_latency = [0] * len(known.by_latency)
-            known.seconds = 0.0
+        """Show what was counted."""
+        for counter, times in self._known.values():
+            counter.inc(times.flush())
 
     def refused(self, status: int) -> None:
         """Count a refusal before there was a request."""
@@ -151,13 +157,18 @@ class StoreTimes:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._known: dict[str, Histogram] = {}
+        self._known: dict[str, _Times] = {}
 
     def __call__(self, operation: str, seconds: float, failed: bool) -> None:
-        """Note one operation."""
+        """Note one operation; `flush` shows it."""
         known = self._known.get(operation)
         if known is None:
-            known = self._known[operation] = self._metrics.store_operation_duration.labels(operation)
-        known.observe(seconds)
+            known = self._known[operation] = _Times(self._metrics.store_operation_duration.labels(operation))
+        known.note(seconds)
         if failed:
             self._metrics.store_failures.labels(operation).inc()
+
+    def flush(self) -> None:
+        """Show what was noted."""
+        for times in self._known.values():
+            times.flush()
