@@ -291,3 +291,21 @@ def test_stopping_takes_nothing_back(store: Store) -> None:
 
     run(scenario())
     assert ended(store) == [(holds[0], 10)]
+
+
+def test_it_tells_how_many_holds_there_are(store: Store) -> None:
+    """Whoever watches hears at each look how many holds are open, and how many should have ended."""
+    with_holds(store, 10, 10, 17)
+    clock = Clock()
+    heard: list[tuple[int, int]] = []
+
+    async def scenario() -> None:
+        async with expiring(store, clock) as expirer:
+            expirer._on_looked = lambda held, overdue: heard.append((held, overdue))  # noqa: SLF001 - no other way in
+            for seconds in (0, 10, 10):
+                clock.at(seconds)
+                await expirer.expire()
+
+    run(scenario())
+
+    assert heard == [(3, 0), (3, 2), (1, 0)]

@@ -60,7 +60,9 @@ def test_a_sampled_write(receiver: Receiver, ledgers: Ledgers, tmp_path: Path, k
                 1, PRIVATE, headers={"traceparent": f"00-{TRACE}-{SPAN}-01", "x-request-id": "order-7"}
             )
         service.stop()
+        exported = service.run("export").stdout.splitlines()
 
+    assert [line for line in exported if TRACE in line] == exported[-1:]
     found = {span.name: span for span in spans(receiver)}
     assert set(found) >= {"queue", "batch", "store load", "store head", "store commit"}
     request = found["POST /businesses/wallets/{business_wallet_id}/debit"]
