@@ -29,7 +29,7 @@ class Conditions(msgspec.Struct, frozen=True):
     def claiming(self, request: Request) -> Claiming | None:
         """Return the claim on the key: the same method, path and body are the same request."""
         if self.key is None or self.dry_run:
-            return None
+            return None  # The engine lets a try claim nothing; here it also does not wait for whoever uses the key.
         scope = request.scope
         path = scope["path"].removesuffix("/").lower().encode()
         return claiming(self.key, scope["method"].encode(), path, request.body)
