@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from monedero.api.errors import RETRY_AFTER
 from monedero.api.http import is_json_lines
+from monedero.api.joining import JoiningTransport
 
 LONGEST_SWEEP_SECONDS = 1.0
 
@@ -142,7 +143,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
         """Refuse one connection too many; start the time for the first headers, and the sweep if none is under way."""
-        super().connection_made(transport)
+        super().connection_made(JoiningTransport(transport, self.loop))
         self.deadline = self.loop.time() + self.limits.header_timeout_seconds
         if len(self.connections) > self.limits.connections:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again shortly")
