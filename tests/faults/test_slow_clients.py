@@ -102,12 +102,24 @@ def limits() -> ConnectionLimits:
 
 
 @pytest.fixture
-def served(limits: ConnectionLimits) -> Iterator[Served]:
+def keep_alive_seconds() -> int:
+    """Return how long an idle connection is kept; a test that needs less overrides this."""
+    return 5
+
+
+@pytest.fixture
+def served(limits: ConnectionLimits, keep_alive_seconds: int) -> Iterator[Served]:
     """Run a server on a free port of the loopback for one test."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # Accepted connections inherit it.
     config = uvicorn.Config(
-        app, http=limited_protocol(limits), loop="uvloop", lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        app,
+        http=limited_protocol(limits),
+        loop="uvloop",
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=keep_alive_seconds,
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -288,6 +300,38 @@ def test_silent_connection_is_closed(served: Served) -> None:
     took_seconds = time.monotonic() - started
 
     assert EARLIEST_SECONDS <= took_seconds < TIMEOUT_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
+
+
+@pytest.mark.parametrize("keep_alive_seconds", [1])
+@pytest.mark.parametrize(
+    ("sent", "then"),
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"", id="after an answer"),
+        pytest.param(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na", b"a" * 8, id="early answer"),
+    ],
+)
+def test_idle_connection_is_closed(served: Served, keep_alive_seconds: int, sent: bytes, then: bytes) -> None:
+    """A kept connection is closed without a word once it was idle for so long, from the end of request and answer."""
+    with served.connect() as client:
+        client.sendall(sent)
+        read_echo(client)
+        started = time.monotonic()
+        client.sendall(then)
+        rest = read_to_end(client)
+    took_seconds = time.monotonic() - started
+
+    assert rest == b""
+    assert 0.9 * keep_alive_seconds <= took_seconds < keep_alive_seconds + SWEEP_SECONDS + SLACK_SECONDS
+
+
+@pytest.mark.parametrize("keep_alive_seconds", [1])
+def test_connection_in_use_is_kept(served: Served, keep_alive_seconds: int) -> None:
+    """Each request starts the time to be idle anew; one that takes long to be answered is not idle."""
+    started = time.monotonic()
+    with served.connect() as client:
+        while time.monotonic() - started < 2 * keep_alive_seconds + SWEEP_SECONDS:
+            client.sendall(b"GET /busy HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert read_echo(client) == b"0"
 
 
 def test_later_requests_have_their_deadline_too(served: Served) -> None:

@@ -7,7 +7,6 @@ second: a request sets no timer.
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from itertools import chain
 from math import inf
 from typing import ClassVar, cast
 from weakref import WeakSet
@@ -22,6 +21,7 @@ from monedero.api.http import is_json_lines
 from monedero.api.joining import JoiningTransport
 
 LONGEST_SWEEP_SECONDS = 1.0
+SEPARATORS_BYTES = len(b": \r\n")
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True):
@@ -73,6 +73,8 @@ class LimitedProtocol(HttpToolsProtocol):
     deadline = inf
     """When what the client is sending must have come, in the loop's time."""
     write_deadline = inf
+    idle_deadline = inf
+    """When the next request must have begun."""
 
     def __init_subclass__(cls, limits: ConnectionLimits) -> None:
         timeouts = limits.header_timeout_seconds, limits.body_timeout_seconds, limits.write_timeout_seconds
@@ -98,6 +100,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self.write_deadline = min(self.write_deadline, now + self.limits.write_timeout_seconds)
         if now >= self.write_deadline:
             self.transport.abort()
+        elif now >= self.idle_deadline and self.cycle.response_complete:
+            self.transport.close()
         elif self.flow.read_paused and self.deadline < inf:
             # It is we who do not read: the client's time starts anew once we do.
             limits = self.limits
@@ -155,7 +159,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Parse what came; a first byte starts the time for headers. What comes after a refusal is thrown away."""
         if self.refused:
             return
-        self._unset_keepalive_if_required()
+        self.idle_deadline = inf
         if self.deadline == inf:
             self.deadline = self.loop.time() + self.limits.header_timeout_seconds
         self.pending_bytes += len(data)
@@ -190,15 +194,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request and the time for its body, unless its headers are too large."""
-        separators_bytes = len(b": \r\n") * len(self.headers)
-        headers_bytes = len(self.url) + sum(map(len, chain.from_iterable(self.headers)), separators_bytes)
+        headers_bytes, self.in_stream = len(self.url), False
+        for name, value in self.headers:
+            headers_bytes += len(name) + len(value) + SEPARATORS_BYTES
+            if name == b"content-type" and is_json_lines(value):
+                self.in_stream = True
         if headers_bytes > self.limits.header_limit_bytes:
             self.refuse_headers()
             raise ValueError("headers too large")  # Stops the parser.
         super().on_headers_complete()
         self.pending_bytes = 0
         self.in_body = True
-        self.in_stream = any(name == b"content-type" and is_json_lines(value) for name, value in self.headers)
         self.deadline = self.loop.time() + self.limits.body_timeout_seconds
 
     def on_body(self, body: bytes) -> None:
@@ -213,6 +219,24 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self.in_body = False
         self.deadline = inf
+        self.begin_to_idle()  # If the answer was there before the request was.
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or start the time to send one: in uvicorn's place, which sets a timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.begin_to_idle()
+
+    def begin_to_idle(self) -> None:
+        """Start the time to send the next request, unless one is being sent or answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and cycle.response_complete and self.deadline == inf:
+            self.idle_deadline = self.loop.time() + self.timeout_keep_alive
 
     def _should_upgrade(self) -> bool:
         return True  # Tells uvicorn to leave the request alone: see parse.

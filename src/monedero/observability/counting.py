@@ -109,17 +109,20 @@ class EngineCounts:
         for code, count in Tally(each.code for each in outcomes if isinstance(each, Refusal)).items():
             metrics.refusals.labels(code).inc(count)
         facts = [each for each in outcomes if isinstance(each, Recorded)]
-        for name, count in Tally(filter(None, (self._name(type(fact.event)) for fact in facts))).items():
-            metrics.transactions.labels(*name).inc(count)
+        if not facts:
+            return
+        metrics.log_size.set(facts[-1].position + 1)
+        for kind, count in Tally(type(fact.event) for fact in facts).items():
+            if name := self._name(kind):
+                metrics.transactions.labels(*name).inc(count)
         currencies = {wallet.id: wallet.currency for wallet in self._moved()}
-        moved: defaultdict[tuple[str, str], int] = defaultdict(int)
+        moved: defaultdict[tuple[type[Event], str], int] = defaultdict(int)
         for event in (fact.event for fact in facts):
-            if isinstance(event, Accepted) and (named := self._name(type(event))):
-                moved[named[0], currencies.get(_moved_wallet(event), "")] += event.amount
-        for sort, units in moved.items():
-            metrics.money_moved.labels(*sort).inc(units / 10**DECIMALS)
-        if facts:
-            metrics.log_size.set(facts[-1].position + 1)
+            if isinstance(event, Accepted):
+                moved[type(event), currencies.get(_moved_wallet(event), "")] += event.amount
+        for (kind, currency), units in moved.items():
+            if name := self._name(kind):
+                metrics.money_moved.labels(name[0], currency).inc(units / 10**DECIMALS)
 
     def _name(self, kind: type[Event]) -> tuple[str, str] | None:
         if kind not in self._names:
