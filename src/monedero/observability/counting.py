@@ -2,14 +2,12 @@
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from prometheus_client import Counter, Histogram
 
 from monedero.engine.observer import BatchEnded
-from monedero.engine.work import Outcome
 from monedero.ledger.errors import Refusal
 from monedero.ledger.events import Accepted, DepositAccepted, Event, Recorded
 from monedero.ledger.ids import WalletId
@@ -84,50 +82,68 @@ class RequestCounts:
 
 
 class EngineCounts:
-    """Counts batches and what is in them. `moved` gives the wallets that the last batch has changed."""
+    """Counts batches and what is in them, for itself until they are shown. `moved`: the wallets of the last batch."""
 
     def __init__(self, metrics: Metrics, moved: Callable[[], Sequence[Wallet]]) -> None:
         self._metrics = metrics
         self._moved = moved
-        self._names: dict[type[Event], tuple[str, str] | None] = {}
+        self._sizes = _Times(metrics.batch_commands)
+        self._durations = _Times(metrics.batch_duration)
+        self._waits = _Times(metrics.queue_wait)
+        self._waiting = 0
+        self._clear()
 
     def batch_ended(self, batch: BatchEnded) -> None:
-        """See Observer."""
-        metrics, failure = self._metrics, batch.failure
+        """See Observer; `flush` shows it."""
+        failure = batch.failure
         result = next(name for kind, name in RESULTS if isinstance(failure, kind)) if failure else "committed"
-        metrics.batches.labels(result).inc()
-        metrics.batch_commands.observe(batch.size)
-        metrics.batch_duration.observe(batch.commit_seconds)
-        metrics.queue_wait.observe(batch.queued_seconds)
-        metrics.queue.set(batch.waiting)
-        if not failure:
-            self._count(batch.outcomes)
-            metrics.replays.inc(batch.replays)
-
-    def _count(self, outcomes: Sequence[Outcome]) -> None:
-        metrics = self._metrics
-        for code, count in Tally(each.code for each in outcomes if isinstance(each, Refusal)).items():
-            metrics.refusals.labels(code).inc(count)
-        facts = [each for each in outcomes if isinstance(each, Recorded)]
-        if not facts:
+        self._results[result] += 1
+        self._sizes.note(batch.size)
+        self._durations.note(batch.commit_seconds)
+        self._waits.note(batch.queued_seconds)
+        self._waiting = batch.waiting
+        if failure:
             return
-        metrics.log_size.set(facts[-1].position + 1)
-        for kind, count in Tally(type(fact.event) for fact in facts).items():
-            if name := self._name(kind):
-                metrics.transactions.labels(*name).inc(count)
+        self._replays += batch.replays
         currencies = {wallet.id: wallet.currency for wallet in self._moved()}
-        moved: defaultdict[tuple[type[Event], str], int] = defaultdict(int)
-        for event in (fact.event for fact in facts):
-            if isinstance(event, Accepted):
-                moved[type(event), currencies.get(_moved_wallet(event), "")] += event.amount
-        for (kind, currency), units in moved.items():
-            if name := self._name(kind):
-                metrics.money_moved.labels(name[0], currency).inc(units / 10**DECIMALS)
+        for outcome in batch.outcomes:
+            if isinstance(outcome, Recorded):
+                event = outcome.event
+                self._events[type(event)] += 1
+                self._size = outcome.position + 1
+                if isinstance(event, Accepted):
+                    self._units[type(event), currencies.get(_moved_wallet(event), "")] += event.amount
+            elif isinstance(outcome, Refusal):
+                self._refusals[outcome.code] += 1
 
-    def _name(self, kind: type[Event]) -> tuple[str, str] | None:
-        if kind not in self._names:
-            self._names[kind] = transaction_name(kind)
-        return self._names[kind]
+    def flush(self) -> None:
+        """Show what was counted."""
+        metrics = self._metrics
+        for times in (self._sizes, self._durations, self._waits):
+            times.flush()
+        for result, count in self._results.items():
+            metrics.batches.labels(result).inc(count)
+        for code, count in self._refusals.items():
+            metrics.refusals.labels(code).inc(count)
+        for kind, count in self._events.items():
+            if name := transaction_name(kind):
+                metrics.transactions.labels(*name).inc(count)
+        for (kind, currency), units in self._units.items():
+            if name := transaction_name(kind):
+                metrics.money_moved.labels(name[0], currency).inc(units / 10**DECIMALS)
+        metrics.replays.inc(self._replays)
+        metrics.queue.set(self._waiting)
+        if self._size:
+            metrics.log_size.set(self._size)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._results: Tally[str] = Tally()
+        self._refusals: Tally[str] = Tally()
+        self._events: Tally[type[Event]] = Tally()
+        self._units: Tally[tuple[type[Event], str]] = Tally()
+        self._replays = 0
+        self._size = 0
 
 
 def transaction_name(kind: type[Any]) -> tuple[str, str] | None:
