@@ -88,7 +88,7 @@ class Request:
         """
         body = self.body = await self._body(limit)
         content_type = self.header(b"content-type")
-        if body and (content_type is None or _JSON_TYPE.fullmatch(content_type) is None):
+        if body and content_type != JSON[1] and (content_type is None or _JSON_TYPE.fullmatch(content_type) is None):
             raise Problem(415, "The body must be JSON: send it with content-type: application/json", "not_json")
         return decoded(body, kind, depth or self.limits.json_depth)
 

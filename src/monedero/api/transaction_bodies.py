@@ -9,9 +9,9 @@ from monedero.api.schemas import AmountOut, Id, Timestamp, amount_out
 from monedero.api.times import timestamp
 from monedero.ledger.errors import denial_sentence
 from monedero.ledger.events import (
+    AnyDenied,
     CaptureAccepted,
     DebitDeniedV1,
-    Denied,
     DepositAccepted,
     HoldExpired,
     HoldPlaced,
@@ -193,7 +193,7 @@ def hold_body(hold: Hold) -> HoldBody:
     )
 
 
-def available(movement: Denied | DebitDeniedV1) -> Units:
+def available(movement: AnyDenied) -> Units:
     """Return what could have been taken of the payer's wallet when a movement was denied."""
     if isinstance(movement, DebitDeniedV1):
         return movement.available
@@ -202,7 +202,7 @@ def available(movement: Denied | DebitDeniedV1) -> Units:
 
 def _error(movement: Movement) -> str | None:
     """Return why a transaction was denied, None when it was not."""
-    if not isinstance(movement, Denied | DebitDeniedV1):
+    if not isinstance(movement, AnyDenied):
         return None
     return denial_sentence(kind_and_status(movement)[0], movement.reason)
 

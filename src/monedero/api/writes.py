@@ -16,7 +16,7 @@ from monedero.engine.engine import EngineStoppedError, KeyInUseError, QueueFullE
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
 from monedero.ledger.errors import Refusal, denial_sentence
-from monedero.ledger.events import DebitDeniedV1, Denied, Movement, Recorded, kind_and_status
+from monedero.ledger.events import AnyDenied, Movement, Recorded, kind_and_status
 from monedero.ledger.evolve import debited
 from monedero.ledger.ids import WalletId
 from monedero.ledger.state import Erased
@@ -58,7 +58,7 @@ class Write(msgspec.Struct, frozen=True):
         if isinstance(outcome, Erased):  # pragma: no cover - no command of a client's body
             raise TypeError(outcome)
         headers = (*(() if asked.dry_run else self.recorded_at(outcome)), *again, *asked.applied)
-        if isinstance(outcome.event, Denied | DebitDeniedV1):
+        if isinstance(outcome.event, AnyDenied):
             raise denied(outcome.event, headers, recorded=not asked.dry_run)
         return json_response(self.status, self.shown(outcome, body, in_full=asked.in_full), *headers)
 
@@ -107,7 +107,7 @@ def not_told(error: BaseException, location: str, *, keyed: bool) -> Problem:
             return outcome_unknown(location, keyed=keyed)
 
 
-def denied(event: Denied | DebitDeniedV1, headers: Headers, *, recorded: bool = True) -> Problem:
+def denied(event: AnyDenied, headers: Headers, *, recorded: bool = True) -> Problem:
     """Return the answer to what was denied, which is itself recorded unless it was a try."""
     data: Data = {"required": amount_out(event.amount), "available": amount_out(available(event))}
     if recorded:

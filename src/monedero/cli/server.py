@@ -24,6 +24,8 @@ SWITCH_INTERVAL_SECONDS = 0.000_05
 
 Python's own 5 ms are longer than a whole commit, so that the disk would wait for the loop each time.
 """
+COLLECT_AFTER_OBJECTS = 50_000
+"""More alive than before: next to nothing of a request is part of a cycle, so that looking sooner finds nothing."""
 FILES_BESIDE_CONNECTIONS = 128
 DRAIN_SECONDS = 1
 """For requests that are being answered when the service stops; what was queued is committed all the same."""
@@ -108,6 +110,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(COLLECT_AFTER_OBJECTS)
         if self.started:
             _logger.info("serving")
             self._on_started()

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice, repeat
-from typing import NamedTuple
+
+import msgspec
 
 from monedero.engine.batch import CLAIMS_KEPT_SECONDS, all_found_again, commit, found_again
 from monedero.engine.observer import BatchEnded, Observer
@@ -29,7 +30,7 @@ from monedero.storage.store import (
 _logger = logging.getLogger(__name__)
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
     """What somebody submits at once, where its answers come, and since when it waits, by `time.perf_counter`."""
 
     submissions: Sequence[Submission]

@@ -8,7 +8,7 @@ from monedero.ledger.claims import Claim, Claiming
 from monedero.ledger.commands import Command, RegisterOwner
 from monedero.ledger.decide import decide
 from monedero.ledger.errors import AnyRefusal, BatchRefused, KeyReused, Refusal, VersionMismatch, denial_sentence
-from monedero.ledger.events import DebitDeniedV1, Denied, Recorded, encode, kind_and_status, sides
+from monedero.ledger.events import AnyDenied, Recorded, encode, kind_and_status, sides
 from monedero.ledger.evolve import evolve
 from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
 from monedero.ledger.merkle import Head, seal
@@ -20,7 +20,7 @@ Outcome = Recorded | Erased | Refusal
 """What became of a command: the event, at its place in the log, what was done beside the log, or why nothing was."""
 
 
-class Submission(msgspec.Struct, frozen=True):
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """Commands that are decided one after the other, in one transaction, by one answer.
 
     `atomic`: all of them or none. `dry_run`: decided, and nothing of it kept, not even the claim. `claiming`: carried
@@ -36,7 +36,7 @@ class Submission(msgspec.Struct, frozen=True):
     trace: str | None = None
 
 
-class Answers(msgspec.Struct):
+class Answers(msgspec.Struct, gc=False):
     """What became of a submission: an outcome for each command, or why there is none for any.
 
     `claim`, of a submission made before under the same key, says where its outcomes are found.
@@ -148,7 +148,7 @@ class Work:
             outcomes.append(outcome)
             if isinstance(outcome, Refusal):
                 return Answers([], BatchRefused(index, outcome.code, outcome.sentence))
-            if isinstance(outcome, Recorded) and isinstance(outcome.event, Denied | DebitDeniedV1):
+            if isinstance(outcome, Recorded) and isinstance(outcome.event, AnyDenied):
                 kind, _ = kind_and_status(outcome.event)
                 reason = outcome.event.reason
                 return Answers([], BatchRefused(index, reason, denial_sentence(kind, reason)))

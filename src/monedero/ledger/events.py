@@ -215,6 +215,8 @@ class HoldExpired(_Between, frozen=True, tag="hold.expired.v1"):
 
 Denied = DebitDenied | RefundDenied | PayoutDenied | WithdrawalDenied | TransferDenied | HoldDenied
 """What was refused for the money, which is recorded: both sides are stated as they stay."""
+AnyDenied = Denied | DebitDeniedV1
+"""The denied debits of before too, which state only what was available."""
 Accepted = (
     DepositAccepted
     | DebitAccepted
@@ -225,7 +227,7 @@ Accepted = (
     | CaptureAccepted
 )
 """What moved money."""
-Movement = Accepted | HoldPlaced | HoldVoided | HoldExpired | Denied | DebitDeniedV1
+Movement = Accepted | HoldPlaced | HoldVoided | HoldExpired | AnyDenied
 """An event that a listing of transactions shows."""
 Event = CustomerRegistered | BusinessRegistered | WalletOpened | Movement
 

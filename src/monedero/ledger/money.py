@@ -1,7 +1,6 @@
 """Amounts: integers of 1/10,000 of the currency inside, exact decimals outside, never a float."""
 
 import re
-from decimal import Decimal
 from typing import NewType
 
 DECIMALS = 4
@@ -15,7 +14,8 @@ BALANCE_LIMIT = Units(2**63 - 1)
 """The largest balance: what a signed 64-bit column holds."""
 
 _UNITS_PER_WHOLE = 10**DECIMALS
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
+_UNITS_LIMIT = 10 ** (INTEGER_DIGITS + DECIMALS)
+_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]{0,39})(?:\.([0-9]{1,40}))?(?:[eE]([+-]?[0-9]{1,3}))?")
 
 
 class AmountError(ValueError):
@@ -32,16 +32,20 @@ def parse_amount(text: str) -> Units:
     Raises NotPositiveError for zero and below, AmountError for everything else that is no amount: more
     than 4 decimals or 15 digits before the point, anything that is no number. Source: the contract.
     """
-    if _NUMBER.fullmatch(text) is None:
+    found = _NUMBER.fullmatch(text)
+    if found is None:
         raise AmountError("must be a number or a decimal string")
-    value = Decimal(text)
-    if value <= 0:
+    minus, whole, fraction, exponent = found.groups(default="")
+    digits = int(whole + fraction)
+    if minus or not digits:
         raise NotPositiveError("must be a positive number")
-    if int(value.as_tuple().exponent) < -DECIMALS:
+    decimals = len(fraction) - int(exponent or 0)
+    if decimals > DECIMALS:
         raise AmountError(f"must have at most {DECIMALS} decimals")
-    if value.adjusted() >= INTEGER_DIGITS:
+    units = digits * 10 ** (DECIMALS - decimals)
+    if units >= _UNITS_LIMIT:
         raise AmountError(f"must have at most {INTEGER_DIGITS} digits before the point")
-    return Units(int(value.scaleb(DECIMALS)))
+    return Units(units)
 
 
 def render_amount(units: int) -> str:
