@@ -10,10 +10,10 @@ from monedero.ledger.decide import decide
 from monedero.ledger.errors import AnyRefusal, BatchRefused, KeyReused, Refusal, VersionMismatch, denial_sentence
 from monedero.ledger.events import AnyDenied, Recorded, encode, kind_and_status, sides
 from monedero.ledger.evolve import evolve
-from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
+from monedero.ledger.ids import OwnerId, WalletId
 from monedero.ledger.merkle import Head, seal
 from monedero.ledger.profiles import PersonalData
-from monedero.ledger.state import Debited, Erased, Hold, State, Wallet
+from monedero.ledger.state import Debited, Erased, Hold, Record, State, Wallet
 from monedero.storage.store import Batch, EventRow, StoredOwner
 
 Outcome = Recorded | Erased | Refusal
@@ -60,10 +60,8 @@ class Work:
         self.state = state
         self.size = size
         self.recorded: list[Recorded] = []
-        self.wallets: dict[WalletId, Wallet] = {}
+        self.changed: dict[str, Record] = {}
         self.owners: list[StoredOwner] = []
-        self.holds: dict[HoldId, Hold] = {}
-        self.debited: dict[TransactionId, Debited] = {}
         self.claims: list[Claim] = []
         self.erased: list[OwnerId] = []
         self.trace: str | None = None
@@ -100,13 +98,14 @@ class Work:
             EventRow(fact.position, fact.event.id, *wallet_numbers(self.state, fact), payload, link)
             for fact, payload, link in zip(self.recorded, payloads, links, strict=True)
         ]
+        changed = self.changed.values()
         return Batch(
             rows,
             head,
-            list(self.wallets.values()),
+            [record for record in changed if isinstance(record, Wallet)],
             self.owners,
-            list(self.holds.values()),
-            list(self.debited.values()),
+            [record for record in changed if isinstance(record, Hold)],
+            [record for record in changed if isinstance(record, Debited)],
             self.claims,
             self.claims[-1].at - claims_kept if self.claims else 0,
             self.erased,
@@ -127,13 +126,7 @@ class Work:
         changes = evolve(self.state, fact)
         self.state.apply(changes)
         for record in changes:
-            match record:
-                case Wallet():
-                    self.wallets[record.id] = record
-                case Hold():
-                    self.holds[record.id] = record
-                case Debited():
-                    self.debited[record.id] = record
+            self.changed[record.id] = record
         if isinstance(command, RegisterOwner):
             self.state.emails.add((command.kind, command.profile.email_key))
             self.owners.append(stored_owner(command, fact.position))
@@ -156,9 +149,7 @@ class Work:
         self.recorded += attempt.recorded
         self.owners += attempt.owners
         self.erased += attempt.erased
-        self.wallets.update(attempt.wallets)
-        self.holds.update(attempt.holds)
-        self.debited.update(attempt.debited)
+        self.changed.update(attempt.changed)
         return Answers(outcomes)
 
     def _unmet(self, wallet_id: WalletId, versions: tuple[int, ...]) -> Refusal | None:

@@ -263,14 +263,14 @@ def decode(payload: bytes) -> Event:
 def sides(event: Event) -> tuple[WalletId | None, WalletId | None]:
     """Return the wallets that an event concerns as payer and payee; None is the world outside or nobody."""
     match event:
-        case DebitAccepted() | DepositAccepted():
-            return (None if isinstance(event, DepositAccepted) else event.payer.wallet), event.payee.wallet
+        case DebitAccepted():
+            return event.payer.wallet, event.payee.wallet
+        case DepositAccepted():
+            return None, event.payee.wallet
         case CustomerRegistered() | BusinessRegistered() | WalletOpened():
             return None, None
         case DebitDeniedV1():
             return event.payer, event.payee
-        case DepositAccepted():
-            return None, event.payee.wallet
         case PayoutAccepted() | PayoutDenied() | WithdrawalAccepted() | WithdrawalDenied():
             return event.payer.wallet, None
         case _:
