@@ -62,15 +62,13 @@ class Replay:
         for chunk in _chunks(rows):
             payloads = [row.payload for row in chunk]
             head, links, roots = seal(self.head, payloads)
-            facts = self._read(payloads)
-            for expected, row, link in zip(range(self.head.size, head.size), chunk, links, strict=True):
-                if row.position != expected:
-                    raise DiscrepancyError(f"position {expected} is missing: the log goes on at {row.position}")
-                fact = next(facts)
+            for row, link, fact in zip(chunk, links, self._read(payloads), strict=True):
+                if row.position != fact.position:
+                    raise DiscrepancyError(f"position {fact.position} is missing: the log goes on at {row.position}")
                 self._fold(fact)
-                payer, payee = wallet_numbers(self.state, fact)
-                if row.link != link or row.id != fact.event.id or row.payer != payer or row.payee != payee:
-                    raise DiscrepancyError(f"position {expected}: {_difference(row, fact, link)}")
+                numbers = wallet_numbers(self.state, fact)
+                if row.link != link or row.id != fact.event.id or (row.payer, row.payee) != numbers:
+                    raise DiscrepancyError(f"position {fact.position}: {_difference(row, fact, link)}")
             self.head = head
             self.roots += roots
             progress(len(chunk))

@@ -177,7 +177,5 @@ def stored_owner(command: RegisterOwner, position: int) -> StoredOwner:
 def wallet_numbers(state: State, fact: Recorded) -> tuple[int | None, int | None]:
     """Return the numbers of the wallets that the event concerns, as the log's columns hold them."""
     payer, payee = sides(fact.event)
-    return (
-        None if payer is None else state.wallets[payer].number,
-        None if payee is None else state.wallets[payee].number,
-    )
+    wallets = state.wallets
+    return (None if payer is None else wallets[payer].number), (None if payee is None else wallets[payee].number)

@@ -94,18 +94,18 @@ def _moved(state: State, posting: Posting, amount: int, recorded: Recorded, held
     wallet = _known(state, posting.wallet)
     balance, version, held = wallet.balance + amount, wallet.version + 1, wallet.held + held
     agrees = posting.balance == balance and posting.version == version and posting.held == held
-    if not agrees or not 0 <= held <= balance <= BALANCE_LIMIT:
+    if not (agrees and 0 <= held <= balance <= BALANCE_LIMIT):
         raise HistoryError(
             f"leaves wallet {wallet.id} with {posting.balance} units, {posting.held} of them held, at version "
             f"{posting.version}, but the events before it make {balance}, {held} held, at version {version}"
         )
     return msgspec.structs.replace(
         wallet,
-        balance=Units(balance),
+        balance=balance,
         version=version,
         modified_at=recorded.event.at,
         position=recorded.position,
-        held=Units(held),
+        held=held,
     )
 
 
