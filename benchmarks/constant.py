@@ -1,4 +1,8 @@
-"""The service's own stack with nothing behind it: each operation answers with an answer recorded from the service."""
+"""Servers with nothing behind them: each operation answers with an answer recorded from the service.
+
+`framework` is uvicorn and Starlette as they come, `own` the stack that the service makes of them: its dispatcher, its
+limits on a connection, its way to write.
+"""
 
 import socket
 import sys
@@ -7,7 +11,11 @@ from typing import cast
 
 import click
 import msgspec
+import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
+from starlette.routing import Route
 
 from monedero.api.dispatch import ASGIApplication, Dispatcher
 from monedero.api.http import Limits, Request, Response
@@ -22,8 +30,35 @@ Answers = dict[str, tuple[int, list[tuple[str, str]], str]]
 
 
 def main() -> None:
-    """Serve the answers in the file that is named, until SIGTERM."""
-    answers = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Answers)
+    """Serve the answers in a file, until SIGTERM, in one of the two ways: `own` or `framework`."""
+    way, file = sys.argv[1:]
+    answers = msgspec.json.decode(Path(file).read_bytes(), type=Answers)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG_CONNECTIONS)
+    {"own": _own, "framework": _framework}[way](answers, listener)
+
+
+def _announce(listener: socket.socket) -> None:
+    click.echo(f"http://127.0.0.1:{listener.getsockname()[1]}/docs")
+
+
+def _framework(answers: Answers, listener: socket.socket) -> None:
+    def route(key: str, status: int, headers: list[tuple[str, str]], body: str) -> Route:
+        method, path = key.split()
+
+        async def answer(request: StarletteRequest) -> StarletteResponse:
+            if method == "POST":
+                await request.body()
+            return StarletteResponse(body, status, dict(headers))
+
+        return Route(path, answer, methods=[method])
+
+    app = Starlette(routes=[route(key, *answer) for key, answer in answers.items()])
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", access_log=False, log_config=None)
+    _announce(listener)
+    uvicorn.Server(config).run([listener])
+
+
+def _own(answers: Answers, listener: socket.socket) -> None:
     operations = [
         msgspec.structs.replace(operation, handler=_handler(operation.method, *answers[key]))
         for operation in OPERATIONS
@@ -39,9 +74,8 @@ def main() -> None:
         settings.batch_limit_bytes,
     )
     services, lifespan = cast("Services", None), cast("ASGIApplication", Starlette())
-    listener = socket.create_server((settings.host, 0), backlog=BACKLOG_CONNECTIONS)
     app = Dispatcher(operations, services, limits, settings.hosts, lifespan)
-    Server(settings, app, lambda: click.echo(f"http://127.0.0.1:{listener.getsockname()[1]}/docs")).run([listener])
+    Server(settings, app, lambda: _announce(listener)).run([listener])
 
 
 def _handler(method: str, status: int, headers: list[tuple[str, str]], body: str) -> Handler:

@@ -1,4 +1,4 @@
-"""Requests a second and latency of the real service, beside the same stack answering a constant.
+"""Requests a second and latency of the real service, beside the same server and framework answering a constant.
 
 All run in processes of their own and are driven by `wrk` in turns, so that whatever else the machine does hits each.
 The ledgers are on disk, each commit synced; afterwards `monedero verify` must find them whole. Those in PostgreSQL are
@@ -24,6 +24,7 @@ from monedero.ledger.money import Units
 
 SEVERAL = 2
 PAGES_PER_SECOND = 5_000
+CONSTANTS = "framework", "own"
 ONE, TWO = "debit, PostgreSQL", f"debit, PostgreSQL, {SEVERAL} workers"
 Runs = Sequence[Run]
 
@@ -45,11 +46,15 @@ def measure(sizes: Sizes, folder: Path) -> Found:
             for label, url in ledgers.items()
         }
         (folder / "answers").write_bytes(msgspec.json.encode(_answers(served[""], requests)))
-        constant = opened.enter_context(serve(sys.executable, "-m", "benchmarks.constant", folder / "answers"))
+        constants = {
+            each: opened.enter_context(serve(sys.executable, "-m", "benchmarks.constant", each, folder / "answers"))
+            for each in CONSTANTS
+        }
         # In the order in which they are driven, each beside its yardstick.
         driven = {label: (served[label], workloads(wallets[label])["debit"]) for label in (TWO, ONE)}
         for workload, some in requests.items():
-            driven |= {f"{workload}, constant": (constant, some), workload: (served[""], some)}
+            driven |= {f"{workload}, {each}": (constant, some) for each, constant in constants.items()}
+            driven[workload] = served[""], some
         for what, (_, some) in driven.items():
             (folder / what).write_text("\n".join(some))
         rounds = [
@@ -82,17 +87,25 @@ def _answers(service: Served, requests: dict[str, list[str]]) -> Answers:
 
 
 def _compared(runs: dict[str, list[Run]]) -> list[Comparison]:
-    page = max(0.25, PAGES_PER_SECOND / middle(runs["page of 100, constant"]).requests_per_second)
+    page, pages = "page of 100", runs["page of 100, framework"]
+    wanted = {
+        "debit": 0.7,
+        "wallet": 0.8,
+        page: max(0.25, PAGES_PER_SECOND / middle(pages).requests_per_second),
+    }
+    rates = [
+        _rate(what, runs[what], f"constant, {each}", runs[f"{what}, {each}"], target)
+        for each in CONSTANTS
+        for what, target in wanted.items()
+    ]
     return [
-        _rate("debit", runs["debit"], "constant", runs["debit, constant"], 0.7),
+        *rates,
         Comparison(
             "debit, p99", "ms", [run.p99_milliseconds for run in runs["debit"]], "constant's p99",
-            [run.p99_milliseconds for run in runs["debit, constant"]], target=3, at_most=True,
+            [run.p99_milliseconds for run in runs["debit, framework"]], target=3, at_most=True,
         ),
-        _rate("a wallet", runs["wallet"], "constant", runs["wallet, constant"], 0.8),
-        _rate("page of 100 transactions", runs["page of 100"], "constant", runs["page of 100, constant"], page),
-        _rate("mix of these, 6:3:1", runs["mix 6:3:1"], "constant", runs["mix 6:3:1, constant"], None),
-        _rate(ONE, runs[ONE], "constant", runs["debit, constant"], 0.5),
+        _rate("mix of these, 6:3:1", runs["mix 6:3:1"], "constant, framework", runs["mix 6:3:1, framework"], None),
+        _rate(ONE, runs[ONE], "constant, framework", runs["debit, framework"], 0.5),
         _rate(TWO, runs[TWO], "one worker", runs[ONE], 1.4),
     ]  # fmt: skip
 
