@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import click
 
 from benchmarks.report import RESULTS, environment, print_environment, print_table, write
-from monedero.bootstrap import migrate_store, new_id, now_microseconds, open_store
 from monedero.engine.batch import alone, commit
 from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
 from monedero.ledger.events import Recorded
@@ -20,7 +19,9 @@ from monedero.ledger.ids import OwnerId, TransactionId, WalletId
 from monedero.ledger.money import BALANCE_LIMIT, Units
 from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.settings import load_settings
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.store import Store
+from monedero.stores import migrate_store, open_store
 from tests.postgres import Server, server_folder, servers
 from tests.support import Service
 

@@ -17,9 +17,9 @@ from benchmarks.ledgers import BATCH, Wallets, chooser, create, debits, record
 from benchmarks.report import Comparison, Found
 from benchmarks.service import described, postgres, run
 from benchmarks.suite import Sizes, alone
-from monedero.bootstrap import open_store
 from monedero.settings import load_settings
 from monedero.storage.store import Store
+from monedero.stores import open_store
 
 TARGET = 0.6
 

@@ -9,10 +9,10 @@ from benchmarks.load import PAGE, Client, packed
 from benchmarks.report import Comparison, Found, VoidError
 from benchmarks.service import run, serve_ledger
 from benchmarks.suite import Sizes, alone
-from monedero.bootstrap import new_id, now_microseconds
 from monedero.ledger.commands import Command, Debit, Deposit
 from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.money import Units
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.store import Store
 
 FEW = 100

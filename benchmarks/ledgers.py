@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from benchmarks.report import VoidError
-from monedero.bootstrap import migrate_store, new_id, now_microseconds, open_store
 from monedero.engine.batch import alone, commit
 from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
 from monedero.ledger.events import DebitDenied, Recorded
@@ -14,7 +13,9 @@ from monedero.ledger.ids import OwnerId, TransactionId, WalletId
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, Profile
 from monedero.settings import load_settings
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.store import Store
+from monedero.stores import migrate_store, open_store
 
 CUSTOMERS, BUSINESSES = 1_000, 10
 BATCH = 1_000

@@ -18,9 +18,10 @@ from typing import Any
 import uvloop
 
 from monedero.api.http import Message, Scope
-from monedero.bootstrap import application, migrate_store, observability, open_store
+from monedero.bootstrap import application, observability
 from monedero.observability.shared import Place
 from monedero.settings import load_settings
+from monedero.stores import migrate_store, open_store
 
 TURNS = 5
 DEBITS = 12_800

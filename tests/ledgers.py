@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from monedero.bootstrap import migrate_store, new_id, open_store
 from monedero.settings import load_settings
+from monedero.sources import new_id
 from monedero.storage.store import Store
+from monedero.stores import migrate_store, open_store
 from tests.postgres import Server, server_folder, servers
 
 EMBEDDED = "sqlite"

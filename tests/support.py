@@ -18,7 +18,6 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from monedero.bootstrap import new_id, now_microseconds
 from monedero.engine.batch import alone, found_again
 from monedero.engine.batch import commit as commit_batch
 from monedero.engine.work import Answers, Outcome, Submission
@@ -41,6 +40,7 @@ from monedero.ledger.events import Recorded
 from monedero.ledger.ids import HoldId, OwnerId, TransactionId, WalletId
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, Profile
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.store import Store
 
 PROGRAM = Path(sys.executable).with_name("monedero")

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 from tests.api.world import World
 
 HUGE = "9" * 400

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 from tests.api.world import World
 from tests.support import Service
 

@@ -12,7 +12,7 @@ import pytest
 
 from monedero.api.paging import Page
 from monedero.api.statement_csv import plain_cell
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 from tests.api.test_paging import walk
 from tests.api.world import World
 from tests.support import Service

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from monedero.api.times import timestamp
-from monedero.bootstrap import new_id, now_microseconds
+from monedero.sources import new_id, now_microseconds
 from tests.api.world import World
 from tests.support import until
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monedero.api.paging import Page
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 from tests.api.world import World
 
 

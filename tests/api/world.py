@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 
 
 class World:

@@ -5,7 +5,6 @@ from io import BytesIO
 
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.engine.export import export
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
@@ -15,6 +14,7 @@ from monedero.ledger.ids import WalletId
 from monedero.ledger.merkle import EMPTY, Head, seal
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Touched
+from monedero.sources import new_id
 from monedero.storage.store import NotStoredError, Store
 from tests.support import accepted, commit, debit, deposit, new_wallet, opening, registration, run
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from monedero.bootstrap import new_id, now_microseconds
 from monedero.engine.moments import FAN_OUT, length_at, standing_at
 from monedero.engine.scans import Filter, scan_wallet
 from monedero.engine.walks import RECENT, last_change
@@ -14,6 +13,7 @@ from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.standing import OPENED, Standing
 from monedero.ledger.state import Touched, Wallet
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.store import NEWEST, Batch, EventRow, Queries, Store
 from tests.support import accepted, debit, deposit, hold, new_wallet, run
 

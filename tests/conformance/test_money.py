@@ -4,7 +4,6 @@ from typing import cast
 
 import pytest
 
-from monedero.bootstrap import new_id, now_microseconds
 from monedero.engine.batch import alone, commit
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
@@ -30,6 +29,7 @@ from monedero.ledger.ids import HoldId, TransactionId, WalletId
 from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Hold, State, Touched, Wallet
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.store import Store
 from tests.support import (
     accepted,

@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.ledger.profiles import OwnerKind
+from monedero.sources import new_id
 from monedero.storage.postgres import PostgresStore, statements
 from monedero.storage.store import NEWEST, Store
 from tests.ledgers import POSTGRES, Ledgers, opened

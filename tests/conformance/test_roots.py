@@ -12,14 +12,15 @@ import apsw
 import psycopg
 import pytest
 
-from monedero.bootstrap import migrate_store, new_id
 from monedero.engine.rebuild import rebuild
 from monedero.engine.replay import DiscrepancyError
 from monedero.engine.verify import verify
 from monedero.ledger.merkle import KeptRoot, kept_roots
 from monedero.ledger.profiles import OwnerKind
 from monedero.settings import load_settings
+from monedero.sources import new_id
 from monedero.storage.store import Store
+from monedero.stores import migrate_store
 from tests.ledgers import BOTH, KINDS, Ledgers, opened
 from tests.support import accepted, deposit, new_wallet, run
 

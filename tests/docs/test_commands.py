@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 import pytest
 
-from monedero.cli import main
+from monedero.cli import COMMANDS, main
 from tests.docs import pages
 from tests.support import PROGRAM
 
-COMMANDS = sorted(main.commands)
+CONTEXT = click.Context(main)
 MAKEFILE = pages.ROOT / "Makefile"
 
 
@@ -40,7 +40,7 @@ def test_a_page_names_only_make_targets_that_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
 def test_a_page_names_only_commands_and_options_that_exist(page: Path) -> None:
     """Every `monedero <command>` and every option of it on a page is one of the program."""
-    commands = [*main.commands.values()]
+    commands = list(filter(None, (main.get_command(CONTEXT, name) for name in COMMANDS)))
     commands += [each for group in commands if isinstance(group, click.Group) for each in group.commands.values()]
     options = {option for command in commands for each in command.params for option in each.opts} | {
         "--help",

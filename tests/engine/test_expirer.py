@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.engine import expirer as expirers
 from monedero.engine.engine import Engine, EngineStoppedError
 from monedero.engine.expirer import Expirer
@@ -16,6 +15,7 @@ from monedero.engine.verify import verify
 from monedero.ledger.events import HoldExpired, decode
 from monedero.ledger.ids import HoldId, WalletId
 from monedero.ledger.profiles import OwnerKind
+from monedero.sources import new_id
 from monedero.storage.store import Store, StoreError, StoreUnavailableError
 from tests.ledgers import BOTH, POSTGRES, Ledgers, opened
 from tests.support import accepted, capture, deposit, happened, hold, new_wallet, run, void

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monedero.bootstrap import open_for_import, open_snapshot
 from monedero.engine import imports
 from monedero.engine.batch import alone
 from monedero.engine.batch import commit as commit_batch
@@ -32,6 +31,7 @@ from monedero.ledger.profiles import OwnerKind, PersonalData
 from monedero.ledger.state import Wallet
 from monedero.settings import load_settings
 from monedero.storage.store import StoreUnavailableError
+from monedero.stores import open_for_import, open_snapshot
 from tests.ledgers import BOTH, EMBEDDED, KINDS, POSTGRES, Ledgers, migrate, opened
 from tests.support import PROGRAM, Service, accepted, debit, deposit, new_wallet, registration, run, until
 

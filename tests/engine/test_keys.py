@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.engine.engine import Engine, EngineStoppedError, KeyInUseError, QueueFullError
 from monedero.engine.verify import verify
 from monedero.engine.work import Answers, Submission
@@ -18,6 +17,7 @@ from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Touched
+from monedero.sources import new_id
 from monedero.storage.store import (
     AnswerLostError,
     CommitUnknownError,

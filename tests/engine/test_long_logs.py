@@ -16,12 +16,12 @@ import apsw
 import psycopg
 import pytest
 
-from monedero.bootstrap import open_snapshot
 from monedero.ledger.profiles import OwnerKind
 from monedero.settings import load_settings
 from monedero.storage.postgres import statements as postgres
 from monedero.storage.postgres.snapshot import DatabaseSnapshot
 from monedero.storage.sqlite import snapshot, statements
+from monedero.stores import open_snapshot
 from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers, opened
 from tests.support import PROGRAM, accepted, debit, deposit, new_wallet, run
 

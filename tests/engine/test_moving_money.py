@@ -9,7 +9,6 @@ from pathlib import Path
 import apsw
 import pytest
 
-from monedero.bootstrap import new_id, now_microseconds, open_for_import, open_snapshot
 from monedero.engine import imports, replay
 from monedero.engine.export import export
 from monedero.engine.imports import import_from, read_header
@@ -22,9 +21,11 @@ from monedero.ledger.merkle import EMPTY, Head, seal
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.settings import load_settings
+from monedero.sources import new_id, now_microseconds
 from monedero.storage.sqlite import migrate as migrate_file
 from monedero.storage.sqlite.migrate import migrations
 from monedero.storage.store import NEWEST, Batch, EventRow, Store
+from monedero.stores import open_for_import, open_snapshot
 from tests.ledgers import BOTH, Ledgers, migrate, opened
 from tests.support import (
     accepted,

@@ -3,13 +3,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.engine.engine import Engine
 from monedero.engine.observer import BatchEnded, Observer
 from monedero.ledger.errors import Refusal
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
+from monedero.sources import new_id
 from monedero.storage.store import NotStoredError, Store
 from tests.support import deposit, new_wallet, run
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monedero.bootstrap import now_microseconds
 from monedero.engine.rebuild import rebuild
 from monedero.engine.replay import DiscrepancyError
 from monedero.engine.verify import verify
 from monedero.ledger.profiles import OwnerKind
+from monedero.sources import now_microseconds
 from monedero.storage.sqlite import SqliteStore, migrate, snapshot
 from monedero.storage.store import StoreUnavailableError
 from tests.support import (

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from monedero.bootstrap import new_id, open_snapshot
 from monedero.settings import load_settings
+from monedero.sources import new_id
+from monedero.stores import open_snapshot
 from tests.api.world import World
 from tests.ledgers import BOTH, EMBEDDED, Ledgers
 from tests.support import Service, until

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.engine.verify import verify
 from monedero.ledger.events import DepositAccepted, decode
+from monedero.sources import new_id
 from tests.api.world import World
 from tests.ledgers import POSTGRES, migrate, opened
 from tests.postgres import Server, server_folder, servers

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from monedero.bootstrap import new_id
 from monedero.engine.engine import Engine
 from monedero.engine.verify import verify
 from monedero.engine.work import Answers, Submission, Work
@@ -22,6 +21,7 @@ from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Touched
+from monedero.sources import new_id
 from monedero.storage.postgres import PostgresStore
 from monedero.storage.store import CommitUnknownError, NotStoredError, StoreError, StoreUnavailableError, TransientError
 from tests.ledgers import POSTGRES, Ledgers, migrate, opened

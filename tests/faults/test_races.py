@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 from tests.api.world import World
 from tests.ledgers import EMBEDDED, POSTGRES, Ledgers
 from tests.support import Service

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from monedero.bootstrap import new_id
+from monedero.sources import new_id
 from tests.api.world import World
 from tests.streams import Json, Stream, deposit, line
 from tests.support import Service

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from monedero.observability import logs
-from monedero.observability.lines import BUFFER_LIMIT_BYTES, BufferedLines, Lines
+from monedero.observability.lines import BUFFER_LIMIT_BYTES, SERVICE, BufferedLines, Lines
 from monedero.storage.store import NotStoredError
 from tests.api.world import World
 from tests.ledgers import EMBEDDED, POSTGRES, Ledgers
@@ -23,7 +23,7 @@ PRIVATE = "s3cr3t-of-ada@example.com"
 @pytest.fixture
 def stream() -> Iterator[StringIO]:
     """Return what to log to, with the standard library's logging put back afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger(logs.SERVICE)
+    root, ours = logging.getLogger(), logging.getLogger(SERVICE)
     before = root.handlers[:], root.level, ours.level
     yield StringIO()
     root.handlers[:], root.level, ours.level = before

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monedero.bootstrap import new_id
 from monedero.engine import moments, walks
 from monedero.engine.moments import length_at, standing_at
 from monedero.engine.scans import Filter, scan_owner, scan_wallet
@@ -20,6 +19,7 @@ from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
+from monedero.sources import new_id
 from monedero.storage.store import NEWEST, Queries, Store
 from tests.ledgers import BOTH, Ledgers, opened
 from tests.support import accepted, new_wallet, run

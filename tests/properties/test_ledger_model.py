@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from monedero.bootstrap import new_id
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
 from monedero.engine.work import Outcome, Submission
@@ -22,6 +21,7 @@ from monedero.ledger.events import Recorded, kind_and_status
 from monedero.ledger.ids import WalletId
 from monedero.ledger.money import BALANCE_LIMIT
 from monedero.ledger.profiles import OwnerKind
+from monedero.sources import new_id
 from monedero.storage.store import NEWEST
 from tests.ledgers import EMBEDDED, POSTGRES, Ledgers, opened
 from tests.properties.model import Model

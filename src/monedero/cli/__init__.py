@@ -1,19 +1,38 @@
 """The program `monedero`: one file a command."""
 
+from importlib import import_module
+
 import click
 
 from monedero import __version__
-from monedero.cli.export import export
-from monedero.cli.imports import import_
-from monedero.cli.keys import keys
-from monedero.cli.migrate import migrate
-from monedero.cli.rebuild import rebuild
-from monedero.cli.receipt import receipt
-from monedero.cli.serve import serve
-from monedero.cli.verify import verify
+
+COMMANDS = {
+    "export": "export.export",
+    "import": "imports.import_",
+    "keys": "keys.keys",
+    "migrate": "migrate.migrate",
+    "rebuild": "rebuild.rebuild",
+    "receipt": "receipt.receipt",
+    "serve": "serve.serve",
+    "verify": "verify.verify",
+}
+"""Each with its file and its function."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """Loads a command when it is asked for: an audit need not wait for a web server to be imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as in click
+        """Return their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
+        """Return the command of that name."""
+        file, _, function = COMMANDS.get(cmd_name, "").partition(".")
+        return getattr(import_module(f"monedero.cli.{file}"), function) if function else None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="monedero")
 def main() -> None:
     """Run a wallet and payments ledger that loses no cent, and can prove it.
@@ -23,7 +42,3 @@ def main() -> None:
     receipt does not verify, or the disk failed under serve; 2 the command line or a setting is wrong, or the ledger
     cannot be opened.
     """
-
-
-for command in (serve, migrate, verify, rebuild, export, import_, keys, receipt):
-    main.add_command(command)

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from monedero.bootstrap import audit_log, ledger_name
 from monedero.engine.replay import ignore_progress
+from monedero.observability.audit_log import AuditLog
 from monedero.proofs.keyring import KeyringError
 from monedero.settings import Settings, SettingsError, load_settings
 from monedero.storage.store import StoreError
+from monedero.stores import ledger_name
 
 ALTERED = 1
 UNUSABLE = 2
@@ -48,7 +49,9 @@ def settings_of(database_url: str | None) -> Settings:
     """Return the settings, the option before the environment; from here on the command is in the audit log."""
     settings = load_settings(database_url=database_url)
     context = click.get_current_context()
-    context.with_resource(audit_log(settings).noted(f"monedero {context.info_name}", ledger=ledger_name(settings)))
+    context.with_resource(
+        AuditLog(settings.audit_log).noted(f"monedero {context.info_name}", ledger=ledger_name(settings))
+    )
     return settings
 
 

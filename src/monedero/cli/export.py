@@ -6,10 +6,10 @@ from tempfile import NamedTemporaryFile
 
 import click
 
-from monedero.bootstrap import database_path, open_snapshot
 from monedero.cli.common import database_option, one_sentence, progress, settings_of
 from monedero.engine.export import export as write
 from monedero.settings import SettingsError
+from monedero.stores import database_path, open_snapshot
 
 
 @click.command()

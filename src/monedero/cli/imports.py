@@ -9,11 +9,11 @@ from typing import IO
 
 import click
 
-from monedero.bootstrap import ledger_name, open_for_import
 from monedero.cli.common import ALTERED, UNUSABLE, database_option, one_sentence, progress, settings_of
 from monedero.engine.imports import Imported, ImportRefusedError, import_from, read_header
 from monedero.engine.replay import DiscrepancyError
 from monedero.settings import Settings
+from monedero.stores import ledger_name, open_for_import
 
 
 @click.command("import")

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from monedero.api.times import timestamp
-from monedero.bootstrap import keyring_path, now_microseconds
 from monedero.cli.common import database_option, one_sentence, settings_of
 from monedero.proofs.keyring import create_keyring, read_keyring, rotate_keyring
 from monedero.settings import SettingsError
+from monedero.sources import now_microseconds
+from monedero.stores import keyring_path
 
 
 @click.group()

@@ -2,8 +2,8 @@
 
 import click
 
-from monedero.bootstrap import ledger_name, migrate_store
 from monedero.cli.common import database_option, one_sentence, settings_of
+from monedero.stores import ledger_name, migrate_store
 
 
 @click.command()

@@ -4,10 +4,10 @@ import asyncio
 
 import click
 
-from monedero.bootstrap import open_store
 from monedero.cli.common import altered, database_option, one_sentence, progress, settings_of
 from monedero.engine.rebuild import rebuild as replay
 from monedero.engine.replay import DiscrepancyError
+from monedero.stores import open_store
 
 
 @click.command()

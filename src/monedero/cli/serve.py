@@ -7,11 +7,11 @@ import sys
 import click
 
 from monedero import __version__
-from monedero.bootstrap import ledger_name, open_keyring, open_store
 from monedero.cli.common import database_option, one_sentence
 from monedero.cli.server import run_server
 from monedero.cli.workers import supervise
 from monedero.settings import Settings, SettingsError, load_settings
+from monedero.stores import ledger_name, open_keyring, open_store
 
 BACKLOG_CONNECTIONS = 2048
 

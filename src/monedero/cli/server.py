@@ -13,11 +13,13 @@ from types import FrameType
 import uvicorn
 
 from monedero.api.protocol import ConnectionLimits, ignore_refusal, limited_protocol
-from monedero.bootstrap import application, audit_log, configure_logs, ledger_name, observability, open_store
+from monedero.bootstrap import application, configure_logs, observability
+from monedero.observability.audit_log import AuditLog
 from monedero.observability.hooks import Hooks
 from monedero.observability.shared import Place
 from monedero.settings import Settings
 from monedero.storage.store import StoreError
+from monedero.stores import ledger_name, open_store
 
 SWITCH_INTERVAL_SECONDS = 0.000_05
 """How soon the event loop gives way to the writer's thread, which has little to do before the disk has its turn.
@@ -48,7 +50,9 @@ def run_server(
     _allow_files(settings.connection_limit)
     store = open_store(settings)
     hooks = observability(settings, store, place)
-    audit_log(settings).note("monedero serve", "unknown", ledger=ledger_name(settings), settings=settings.shown())
+    AuditLog(settings.audit_log).note(
+        "monedero serve", "unknown", ledger=ledger_name(settings), settings=settings.shown()
+    )
     broken: list[StoreError] = []
     server: Server
 

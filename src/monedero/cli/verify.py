@@ -4,11 +4,11 @@ import sys
 
 import click
 
-from monedero.bootstrap import ledger_name, open_snapshot
 from monedero.cli.common import ALTERED, altered, database_option, one_sentence, progress, settings_of
 from monedero.engine.replay import DiscrepancyError
 from monedero.engine.verify import verify as audit
 from monedero.ledger.money import render_amount
+from monedero.stores import ledger_name, open_snapshot
 
 
 @click.command()

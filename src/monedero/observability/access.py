@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from monedero.observability.lines import BufferedLines
-from monedero.observability.logs import ECS_VERSION, SERVICE
+from monedero.observability.lines import ECS_VERSION, SERVICE, BufferedLines
 from monedero.observability.middleware import Answered, transaction_id
 
 _NAMES = {

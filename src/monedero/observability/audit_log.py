@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from monedero.engine.observer import BatchEnded
-from monedero.ledger.events import Event, Recorded
-from monedero.observability.counting import transaction_name
-from monedero.observability.lines import Lines
-from monedero.observability.logs import ECS_VERSION, SERVICE
+from monedero.ledger.events import AnyDenied, Recorded, kind_and_status
+from monedero.observability.lines import ECS_VERSION, SERVICE, Lines
 
 SUCCESS, FAILURE = "success", "failure"
-DENIED = "denied"
 
 
 class AuditLog:
@@ -22,7 +19,6 @@ class AuditLog:
 
     def __init__(self, target: str) -> None:
         self._lines = Lines(target) if target else None
-        self._denied: dict[type[Event], bool] = {}
 
     def note(self, action: str, outcome: str, **details: object) -> None:
         """Append what was done, by whom of the system's users, and how it went."""
@@ -47,24 +43,18 @@ class AuditLog:
         """See Observer: note each transaction that was denied."""
         if self._lines is None:
             return
-        denials = [_denial(each) for each in batch.outcomes if isinstance(each, Recorded) and self._is_denied(each)]
+        recorded = (outcome for outcome in batch.outcomes if isinstance(outcome, Recorded))
+        denials = [_denial(each.event, each.position) for each in recorded if isinstance(each.event, AnyDenied)]
         if denials:
             self._lines.append(b"".join(denials))
 
-    def _is_denied(self, recorded: Recorded) -> bool:
-        kind = type(recorded.event)
-        if kind not in self._denied:
-            self._denied[kind] = (transaction_name(kind) or ("", ""))[1] == DENIED
-        return self._denied[kind]
 
-
-def _denial(recorded: Recorded) -> bytes:
-    event = recorded.event
-    kind, status = transaction_name(type(event)) or ("", "")
-    details = {
-        "error.code": getattr(event, "reason", ""),
+def _denial(event: AnyDenied, position: int) -> bytes:
+    kind, status = kind_and_status(event)
+    details: dict[str, object] = {
+        "error.code": event.reason,
         "monedero.transaction.id": event.id,
-        "monedero.position": recorded.position,
+        "monedero.position": position,
     }
     return _line(f"{kind}.{status}", FAILURE, details)
 

@@ -5,6 +5,9 @@ import os
 import sys
 from collections.abc import Callable
 
+ECS_VERSION = "8.11.0"
+SERVICE = "monedero"
+"""Which fields the lines of every log have, of what service."""
 STANDARD_OUTPUT = "-"
 BUFFER_LIMIT_BYTES = 65_536
 

@@ -15,10 +15,8 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 
 from monedero.observability import request_ids, trace_context
+from monedero.observability.lines import ECS_VERSION, SERVICE
 from monedero.storage.store import StoreError
-
-ECS_VERSION = "8.11.0"
-SERVICE = "monedero"
 
 Event = MutableMapping[str, Any]
 _LEVELS = {"warn": "warning", "exception": "error", "fatal": "critical"}

@@ -31,7 +31,7 @@ from monedero.api.http import Scope
 from monedero.engine.engine import Engine
 from monedero.engine.observer import BatchEnded
 from monedero.engine.work import Answers, Submission
-from monedero.observability.logs import SERVICE
+from monedero.observability.lines import SERVICE
 from monedero.observability.middleware import Answered, transaction_id
 from monedero.observability.trace_context import Traced, current, parent
 from monedero.storage.store import Queries, Transaction
