@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monedero.cli import main
+from monedero.cli import COMMANDS
 from monedero.cli.workers import STOP_SECONDS
 from monedero.settings import Settings
 from tests.docs import pages
@@ -58,7 +58,7 @@ def test_the_unit_runs_commands_of_the_program() -> None:
     commands = [text.split() for name in ("ExecStartPre", "ExecStart") for text in values(name)]
 
     assert commands == [[INSTALLED, "migrate"], [INSTALLED, "serve"]]
-    assert {command for _, command in commands} <= set(main.commands)
+    assert {command for _, command in commands} <= set(COMMANDS)
 
 
 def test_what_was_accepted_is_finished_before_the_service_is_killed() -> None:
