@@ -330,8 +330,22 @@ def test_connection_in_use_is_kept(served: Served, keep_alive_seconds: int) -> N
     started = time.monotonic()
     with served.connect() as client:
         while time.monotonic() - started < 2 * keep_alive_seconds + SWEEP_SECONDS:
-            client.sendall(b"GET /busy HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert read_echo(client) == b"0"
+            for upgrade in (b"", b"connection: upgrade\r\nupgrade: h2c\r\n"):
+                client.sendall(b"GET /busy HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n")
+                assert read_echo(client) == b"0"
+
+
+@pytest.mark.parametrize("keep_alive_seconds", [1])
+@pytest.mark.parametrize("limits", [ConnectionLimits(HEADER_LIMIT_BYTES, 2, 2, 2)])
+def test_a_request_that_has_begun_is_not_idle(served: Served) -> None:
+    """Who has begun to send headers has their time, however soon an idle connection is closed."""
+    with served.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        read_echo(client)
+        client.sendall(HELD_REQUESTS["headers"])
+        answer = read_answer(client)
+
+    assert answer.status == 408
 
 
 def test_later_requests_have_their_deadline_too(served: Served) -> None:

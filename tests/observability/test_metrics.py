@@ -43,26 +43,30 @@ def several(ledgers: Ledgers, tmp_path: Path) -> Iterator[Service]:
 
 
 def test_what_happened_is_counted(watched: Service) -> None:
-    """Transactions by kind and status, money by kind and currency, refusals by code, and the log's size are told."""
+    """Transactions by kind and status, money by kind and currency, refusals by code, replays, the log's size."""
     with watched.client() as client:
         world = World(client)
         world.deposit("100.50")
         world.debit("40.25")
         world.debit("1000")
         world.debit(1, wallet=world.till)
+        for _ in range(3):
+            path = f"/customers/wallets/{world.wallet}/withdrawals"
+            client.post(path, json={"amount": 1}, headers={"Idempotency-Key": "once"}).raise_for_status()
 
         found = scrape(client)
 
-    assert found.value("monedero_transactions_total") == 3
+    assert found.value("monedero_idempotency_replays_total") == 2
+    assert found.value("monedero_transactions_total") == 4
     assert found.value("monedero_transactions_total", kind="deposit", status="accepted") == 1
     assert found.value("monedero_transactions_total", kind="debit", status="accepted") == 1
     assert found.value("monedero_transactions_total", kind="debit", status="denied") == 1
     assert found.value("monedero_money_moved_total", kind="deposit", currency="EUR") == 100.5
     assert found.value("monedero_money_moved_total", kind="debit", currency="EUR") == 40.25
-    assert found.value("monedero_money_moved_total") == 140.75
+    assert found.value("monedero_money_moved_total") == 141.75
     assert found.value("monedero_refusals_total") == 1
     assert found.value("monedero_refusals_total", code="unknown_customer_wallet") == 1
-    assert found.value("monedero_log_size_events") == 7
+    assert found.value("monedero_log_size_events") == 8
 
 
 def test_answers_are_counted_by_route_method_and_status(watched: Service) -> None:
