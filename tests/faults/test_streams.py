@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 SLACK_SECONDS = 5.0
 """For the machine itself, on top of what is promised."""
-UNREAD_MEGABYTES = 30
+UNREAD_MEGABYTES = 20
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import contextvars
 import json
 import logging
 import os
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from monedero.observability import logs
+from monedero.cli.server import Server
+from monedero.observability import logs, request_ids
 from monedero.observability.lines import BUFFER_LIMIT_BYTES, SERVICE, BufferedLines, Lines
+from monedero.settings import load_settings
 from monedero.storage.store import NotStoredError
 from tests.api.world import World
 from tests.ledgers import EMBEDDED, POSTGRES, Ledgers
@@ -113,6 +116,19 @@ def test_the_service_tells_when_it_starts_and_stops(ledgers: Ledgers, tmp_path: 
         _, said = service.process.communicate(timeout=20)
 
     assert [line["message"] for line in lines(said)] == ["serving", "stopping", "stopped"]
+
+
+def test_a_signal_is_none_of_the_request_that_it_interrupts(stream: StringIO) -> None:
+    """The line that tells of a stop bears no request's id, whatever ran when the signal came."""
+    logs.configure("json", "info", stream)
+    context = contextvars.copy_context()
+    context.run(request_ids.current.set, "order-7")
+
+    context.run(Server(load_settings(), None, lambda: None).handle_exit, signal.SIGTERM, None)
+
+    (stopping,) = lines(stream.getvalue())
+    assert stopping["message"] == "stopping"
+    assert "http.request.id" not in stopping
 
 
 def test_a_worker_that_dies_is_told_of(ledgers: Ledgers, tmp_path: Path) -> None:

@@ -210,9 +210,9 @@ async def _together(
 
 def _reply(plan: _Plan, result: Answers | _Result | None, asked: Conditions) -> Response | Problem:
     """Return what a command is answered."""
+    if isinstance(plan, _Refused):
+        return plan.problem  # Raised once more, it would refer to itself by this frame, and stay until it is collected.
     try:
-        if isinstance(plan, _Refused):
-            raise plan.problem
         replayed = isinstance(result, Answers) and result.replayed
         outcome = (result.refusal or result.outcomes[0]) if isinstance(result, Answers) else result
         if outcome is None or isinstance(outcome, BaseException):

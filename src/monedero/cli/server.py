@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextvars import Context
 from types import FrameType
 
 import uvicorn
@@ -26,7 +27,7 @@ SWITCH_INTERVAL_SECONDS = 0.000_05
 
 Python's own 5 ms are longer than a whole commit, so that the disk would wait for the loop each time.
 """
-COLLECT_AFTER_OBJECTS = 50_000
+COLLECT_AFTER_OBJECTS = 10_000
 """More alive than before: next to nothing of a request is part of a cycle, so that looking sooner finds nothing."""
 FILES_BESIDE_CONNECTIONS = 128
 DRAIN_SECONDS = 1
@@ -126,7 +127,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self._leaves_at = 0.0
             return
-        _logger.info("stopping")
+        Context().run(_logger.info, "stopping")  # A signal interrupts a request, whose line this is not.
         self._on_stopping()
         self._leaves_at = time.monotonic() + self._unready_seconds
         super().handle_exit(sig, frame)
