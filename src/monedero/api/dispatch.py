@@ -6,6 +6,7 @@ A dispatcher of our own in front of Starlette, which serves the rest: see docs/d
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 
 from monedero.api.errors import INTERNAL, Problem, document, unavailable
@@ -67,8 +68,8 @@ class Dispatcher:
             self._check_host(scope)
             operations, ids = self._paths.find(scope["path"])
             if operations:
-                operation = _operation(operations, scope)
-                scope[ROUTE] = operation.path
+                scope[ROUTE] = next(iter(operations.values())).path
+                operation = _operation(operations, scope["method"])
                 response = await operation.handler(self._services, Request(scope, receive, ids, self._limits))
         except Problem as problem:
             response = problem_response(problem, scope)
@@ -85,10 +86,8 @@ class Dispatcher:
         if response is None:
             await self._fallback(scope, receive, send)
             return
-        try:
+        with suppress(ClientGoneError, asyncio.CancelledError):  # Midway in a stream: the end is missing, and says so.
             await _send(response, send)
-        except (ClientGoneError, asyncio.CancelledError):
-            return  # Midway in a stream: the end is missing, and says so.
 
     def _check_host(self, scope: Scope) -> None:
         """Refuse a name that is not ours: a web page may have pointed its own name here (DNS rebinding)."""
@@ -126,11 +125,9 @@ def problem_response(problem: Problem, scope: Scope) -> Response:
     return response
 
 
-def _operation(operations: dict[str, Operation], scope: Scope) -> Operation:
-    method = scope["method"]
+def _operation(operations: dict[str, Operation], method: str) -> Operation:
     operation = operations.get("GET" if method == "HEAD" else method)
     if operation is None:
-        scope[ROUTE] = next(iter(operations.values())).path
         allowed = sorted({*operations, *(("HEAD",) if "GET" in operations else ())})
         raise Problem(
             405,
