@@ -1,27 +1,35 @@
 """Debits in process, 1,000 a batch through the engine, beside a bare loop of the driver that writes the same rows.
 
-Ours has its ids, times and commands made inside the time that counts. `benchmarks.shares` says where it goes.
+Ours has its ids, times and commands made inside the time that counts, but not the orders, which are the clients'. There
+are as many clients as keep the engine busy, and the interpreter is set as `serve` sets it. `benchmarks.shares` says
+where the time goes.
 """
 
 import asyncio
-import random
 import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks.bare import BarePostgres, BareSqlite
-from benchmarks.ledgers import BATCH, Wallets, chooser, create, debits, record
+from benchmarks.ledgers import BATCH, Order, Wallets, chooser, create, debits, orders, require_done
 from benchmarks.report import Comparison, Found
 from benchmarks.service import described, postgres, run
-from benchmarks.suite import Sizes, alone
+from benchmarks.suite import Sizes
+from benchmarks.suite import alone as run_alone
+from monedero.cli.server import SWITCH_INTERVAL_SECONDS
+from monedero.engine.batch import alone
+from monedero.engine.engine import Engine
 from monedero.settings import load_settings
 from monedero.storage.store import Store
 from monedero.stores import open_store
 
 TARGET = 0.6
+CLIENTS = 3
+"""One batch is being written, one is decided, one waits."""
 
 
 class Bare(Protocol):
@@ -59,8 +67,9 @@ async def _by_turns(sizes: Sizes, url: str, wallets: Wallets, bare: Bare) -> tup
     rates: tuple[list[float], list[float]] = [], []
     count = sizes.batches * BATCH
     for number in range(1 + sizes.rounds):
+        asked = orders(wallets, count, choose)
         started = time.perf_counter()
-        await commit_batches(store, wallets, sizes.batches, choose)
+        await commit_batches(store, asked)
         done = time.perf_counter()
         write = bare.ready(BATCH)
         began = time.perf_counter()
@@ -73,11 +82,20 @@ async def _by_turns(sizes: Sizes, url: str, wallets: Wallets, bare: Bare) -> tup
     return rates
 
 
-async def commit_batches(store: Store, wallets: Wallets, batches: int, choose: random.Random) -> None:
-    """Commit so many full batches of debits."""
-    for _ in range(batches):
-        await record(store, debits(wallets, BATCH, choose))
+async def commit_batches(store: Store, asked: Sequence[Order]) -> None:
+    """Commit orders, in full batches."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    starts = iter(range(0, len(asked), BATCH))
+    engine = Engine(store, batch_limit=BATCH, queue_limit=CLIENTS * BATCH, on_broken=print)
+    engine.start()
+
+    async def client() -> None:
+        for start in starts:
+            require_done(await engine.submit_each(alone(*debits(asked[start : start + BATCH]))))
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    await engine.drain()
 
 
 if __name__ == "__main__":
-    alone("batch", measure)
+    run_alone("batch", measure)

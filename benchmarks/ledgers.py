@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from benchmarks.report import VoidError
 from monedero.engine.batch import alone, commit
+from monedero.engine.work import Answers
 from monedero.ledger.commands import Command, Debit, Deposit, OpenWallet, RegisterOwner
 from monedero.ledger.events import DebitDenied, Recorded
 from monedero.ledger.ids import OwnerId, TransactionId, WalletId
@@ -33,6 +34,14 @@ class Wallets(NamedTuple):
     businesses: list[WalletId]
 
 
+class Order(NamedTuple):
+    """What a client asks a debit for."""
+
+    business: WalletId
+    customer: WalletId
+    amount: Units
+
+
 def with_store(url: str, work: Callable[[Store], Awaitable[Answer]]) -> Answer:
     """Open a ledger as the program does, work in it, close it."""
 
@@ -54,7 +63,7 @@ def create(url: str, events: int = 0) -> Wallets:
         size = (await store_size(store)) if events else 0
         choose = chooser()
         for done in range(size, events, BATCH):
-            await record(store, debits(wallets, min(BATCH, events - done), choose))
+            await record(store, debits(orders(wallets, min(BATCH, events - done), choose)))
         return wallets
 
     migrate_store(load_settings(database_url=url))
@@ -77,7 +86,14 @@ async def open_wallets(store: Store, customers: int = CUSTOMERS, businesses: int
 
 async def record(store: Store, commands: Sequence[Command]) -> None:
     """Commit one batch, all of which must succeed."""
-    for answers in await commit(store, alone(*commands)):
+    require_done(await commit(store, alone(*commands)))
+
+
+def require_done(found: Sequence[Answers | Exception]) -> None:
+    """Raise VoidError unless every command was carried out."""
+    for answers in found:
+        if isinstance(answers, Exception):
+            raise answers
         for outcome in (*answers.outcomes, *filter(None, [answers.refusal])):
             if not isinstance(outcome, Recorded) or isinstance(outcome.event, DebitDenied):
                 raise VoidError(f"a command was turned down: {outcome}")
@@ -94,15 +110,17 @@ def chooser() -> random.Random:
     return random.Random(1)  # noqa: S311 - no secret
 
 
-def debits(wallets: Wallets, count: int, choose: random.Random) -> list[Command]:
-    """Return debits of random amounts between random wallets."""
+def orders(wallets: Wallets, count: int, choose: random.Random) -> list[Order]:
+    """Return orders of random amounts between random wallets."""
     return [
-        Debit(
-            TransactionId(new_id()), now_microseconds(), choose.choice(wallets.businesses),
-            choose.choice(wallets.customers), Units(choose.randint(1, MOST_UNITS)), "An order",
-        )
+        Order(choose.choice(wallets.businesses), choose.choice(wallets.customers), Units(choose.randint(1, MOST_UNITS)))
         for _ in range(count)
-    ]  # fmt: skip
+    ]
+
+
+def debits(orders: Sequence[Order]) -> list[Command]:
+    """Return the debits that carry orders out, with new ids."""
+    return [Debit(TransactionId(new_id()), now_microseconds(), *order, "An order") for order in orders]
 
 
 def deposit(wallet: WalletId, amount: Units) -> Deposit:

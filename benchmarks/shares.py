@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from benchmarks.batch import commit_batches
-from benchmarks.ledgers import BATCH, Wallets, chooser, create, with_store
+from benchmarks.ledgers import BATCH, Wallets, chooser, create, orders, with_store
 from benchmarks.report import RESULTS, print_table
 from benchmarks.service import described, postgres
 from monedero.storage.store import Store
@@ -61,10 +61,11 @@ async def _looked_at(store: Store, wallets: Wallets, batches: int) -> Counter[st
     def look(_signal: int, frame: FrameType | None) -> None:
         met[_step(frame)] += 1
 
+    asked = orders(wallets, batches * BATCH, chooser())
     before = signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, INTERVAL_SECONDS, INTERVAL_SECONDS)
     try:
-        await commit_batches(store, wallets, batches, chooser())
+        await commit_batches(store, asked)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -30,12 +30,16 @@ class HeldStore:
     def queries(self) -> Queries:
         return self._store.queries
 
+    @property
+    def transactions_at_once(self) -> int:
+        return self._store.transactions_at_once
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        self.entered.set()
-        async with asyncio.timeout(LIMIT_SECONDS):
-            await self.gate.wait()
         async with self._store.transaction() as transaction:
+            self.entered.set()
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await self.gate.wait()
             yield Counted(transaction, self.batches)
 
     async def stored(self, event_ids: Iterable[str]) -> set[str]:

@@ -59,6 +59,10 @@ class Faulty:
         if self.after:
             raise self.after.pop()
 
+    @property
+    def transactions_at_once(self) -> int:
+        return self._store.transactions_at_once
+
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
         return await self._store.stored(event_ids)
 

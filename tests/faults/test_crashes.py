@@ -20,6 +20,8 @@ from tests.ledgers import BOTH, EMBEDDED, Ledgers
 from tests.support import Service, until
 
 CLIENTS = 16
+OVERLAPPING = {"MONEDERO_BATCH_LIMIT_COMMANDS": "4"}
+"""So few that a batch is nearly always decided while the one before it is being written."""
 RESTART_SECONDS = 2.0
 """For the median restart, so that a busy machine's worst moment decides nothing."""
 
@@ -67,7 +69,7 @@ async def load(service: Service, world: World, witness: Witness, seed: int) -> N
 def test_what_was_acknowledged_survives_every_crash(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """After each kill -9 every acknowledged operation is there exactly once, and the ledger verifies."""
     crashes = request.config.getoption("--crashes")
-    service, witness = Service(tmp_path / "ledger.db"), Witness()
+    service, witness = Service(tmp_path / "ledger.db", **OVERLAPPING), Witness()
     assert service.run("migrate").returncode == 0
     with service.start().client() as client:
         world = World(client)
@@ -163,7 +165,7 @@ def test_what_is_asked_again_after_a_crash_happens_once(
 ) -> None:
     """After each kill -9 what was not answered is sent again under its key: each key has one effect and one answer."""
     crashes = max(1, request.config.getoption("--crashes") // 4)
-    service = Service(tmp_path / "ledger.db")
+    service = Service(tmp_path / "ledger.db", **OVERLAPPING)
     assert service.run("migrate").returncode == 0
     with service.start().client() as client:
         world = World(client)

@@ -1,6 +1,7 @@
 """The disk fails under the ledger: nothing is acknowledged that is not stored, and nothing half-written stays."""
 
 import asyncio
+import math
 import subprocess
 import sys
 import time
@@ -19,37 +20,8 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.storage.sqlite import SqliteStore
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS
 from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
+from tests.disks import FailingCommit, FaultyDisk
 from tests.support import accepted, commit, deposit, new_wallet, run
-
-
-class FaultyFile(apsw.VFSFile):
-    """A file whose syncs and writes fail once the disk has gone bad."""
-
-    def __init__(self, disk: "FaultyDisk", *arguments: Any) -> None:
-        self._disk = disk
-        super().__init__("", *arguments)
-
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite names it
-        if self._disk.syncs_fail:
-            raise apsw.IOError
-        super().xSync(flags)
-
-    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - likewise
-        if self._disk.is_full:
-            raise apsw.FullError
-        super().xWrite(data, offset)
-
-
-class FaultyDisk(apsw.VFS):
-    """A disk that fails on demand."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.syncs_fail = self.is_full = False
-        super().__init__(name, "")
-
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - likewise
-        return FaultyFile(self, name, flags)
 
 
 @pytest.fixture
@@ -65,7 +37,7 @@ def store(database: Path, disk: FaultyDisk) -> Iterator[SqliteStore]:
     """Return a ledger on that disk."""
     opened = SqliteStore(database, vfs=disk.name)
     yield opened
-    disk.syncs_fail = disk.is_full = False
+    disk.heal()
     run(opened.close())
 
 
@@ -96,7 +68,7 @@ def test_a_full_disk_records_nothing_and_heals(store: SqliteStore, disk: FaultyD
 def test_a_failed_sync_breaks_the_store(store: SqliteStore, disk: FaultyDisk) -> None:
     """A commit that could not be synced is never called stored, and never called failed."""
     wallet = new_wallet(store, OwnerKind.CUSTOMER)
-    disk.syncs_fail = True
+    disk.failing_syncs = math.inf
 
     with pytest.raises(StoreBrokenError):
         commit(store, [deposit(wallet, 10)])
@@ -111,9 +83,9 @@ def test_after_a_failed_sync_the_engine_stops(store: SqliteStore, disk: FaultyDi
     async def scenario() -> list[object]:
         engine.start()
         before: object = await engine.submit(deposit(wallet, 1))
-        disk.syncs_fail = True
+        disk.failing_syncs = math.inf
         during = await asyncio.gather(*(engine.submit(deposit(wallet, 1)) for _ in range(20)), return_exceptions=True)
-        disk.syncs_fail = False
+        disk.failing_syncs = 0
         after = await asyncio.gather(engine.submit(deposit(wallet, 1)), return_exceptions=True)
         await engine.drain()
         return [before, *during, *after]
@@ -129,10 +101,10 @@ def test_a_broken_ledger_opens_whole_again(store: SqliteStore, disk: FaultyDisk,
     """The next process recovers: what was acknowledged is there, and the ledger verifies."""
     wallet = new_wallet(store, OwnerKind.CUSTOMER)
     accepted(store, deposit(wallet, 5))
-    disk.syncs_fail = True
+    disk.failing_syncs = math.inf
     with pytest.raises(StoreBrokenError):
         commit(store, [deposit(wallet, 10)])
-    disk.syncs_fail = False
+    disk.failing_syncs = 0
     run(store.close())
     again = SqliteStore(database)
     recovered = balance(again, wallet)
@@ -145,26 +117,6 @@ def test_a_broken_ledger_opens_whole_again(store: SqliteStore, disk: FaultyDisk,
     run(again.close())
 
 
-class FailingCommit:
-    """A connection whose COMMIT reports a failure, after it has or has not happened."""
-
-    def __init__(self, connection: apsw.Connection, *, happens: bool) -> None:
-        self._connection = connection
-        self._happens = happens
-        self.in_transaction = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def execute(self, statement: str, *arguments: Any) -> Any:
-        """Run a statement."""
-        if statement.startswith("INSERT INTO batch"):  # Which commits by itself.
-            if self._happens:
-                self._connection.execute(statement, *arguments)
-            raise apsw.InterruptError
-        return self._connection.execute(statement, *arguments)
-
-
 @pytest.mark.parametrize("happens", [True, False])
 def test_a_commit_that_reports_failure_is_looked_up(
     store: SqliteStore, happens: bool, monkeypatch: pytest.MonkeyPatch
@@ -174,7 +126,9 @@ def test_a_commit_that_reports_failure_is_looked_up(
     writer: Any = store._writer  # noqa: SLF001 - the one place where a COMMIT can be made to lie
     monkeypatch.setattr(writer, "_connection", FailingCommit(writer._connection, happens=happens))  # noqa: SLF001 - likewise
     if happens:
-        assert isinstance(commit(store, [deposit(wallet, 7)])[0], Recorded)
+        (recorded,) = commit(store, [deposit(wallet, 7)])
+        assert isinstance(recorded, Recorded)
+        assert run(store.queries_at(recorded.position)) is not None
     else:
         with pytest.raises(NotStoredError):
             commit(store, [deposit(wallet, 7)])

@@ -17,6 +17,8 @@ from tests.support import Service
 CONNECTIONS = 64
 PROBLEM = "application/problem+json"
 KINDS = {EMBEDDED: (), POSTGRES[0]: ("--workers", "4")}
+SETTINGS = {"MONEDERO_KEEP_ALIVE_SECONDS": "60", "MONEDERO_BATCH_LIMIT_COMMANDS": "16"}
+"""A batch is full before all wait for it, so that on the embedded store one is decided while another is written."""
 
 Answer = TypeVar("Answer")
 Body = dict[str, object]
@@ -28,7 +30,7 @@ def service(
 ) -> Iterator[Service]:
     """Return the program, embedded and as several processes on one database."""
     url = ledgers.new(request.param, tmp_path_factory.mktemp("races"))
-    with Service(url, *KINDS[request.param], MONEDERO_KEEP_ALIVE_SECONDS="60") as running:
+    with Service(url, *KINDS[request.param], **SETTINGS) as running:
         yield running
 
 

@@ -1,7 +1,8 @@
-"""Group commit: requests queue their commands, one task commits them batch by batch.
+"""Group commit: requests queue their commands, which are committed batch by batch.
 
 While one batch commits, the next one fills: no timer, no added delay at low load, large batches at high
-load. A client that goes away cancels nothing.
+load. One that is full need not wait: where the store allows, it is decided while the one before it is being written. A
+client that goes away cancels nothing.
 """
 
 import asyncio
@@ -80,8 +81,11 @@ class Engine:
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
         """How many commands are in the queue."""
+        self._committing = 0
+        """How many batches are being committed."""
         self._claiming: set[bytes] = set()
-        self._filled = asyncio.Event()
+        self._due = asyncio.Event()
+        """Set when a batch may be due, and in the end."""
         self._stopped = False
         self._broken = False
         self._loop: asyncio.AbstractEventLoop
@@ -148,7 +152,8 @@ class Engine:
             future.add_done_callback(lambda _: self._claiming.difference_update(keys))
         self._queue.append(_Waiting(submissions, future, time.perf_counter(), size))
         self._waiting += size
-        self._filled.set()
+        if self._batch_is_due():
+            self._due.set()
         return future
 
     @property
@@ -169,7 +174,7 @@ class Engine:
     async def drain(self) -> None:
         """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""
         self._stopped = True
-        self._filled.set()
+        self._due.set()
         if self._task is not None:
             await asyncio.shield(self._task)
 
@@ -182,21 +187,37 @@ class Engine:
                 await self._task
 
     async def _run(self) -> None:
-        batch: list[_Waiting] = []
         try:
-            while self._queue or not self._stopped:
-                if not self._queue:
-                    self._filled.clear()
-                    await self._filled.wait()
-                    continue
-                batch = self._next_batch()
-                submissions = [submission for waiting in batch for submission in waiting.submissions]
-                _answer(batch, await self._answers(submissions, batch[0].since))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._store.transactions_at_once):
+                    group.create_task(self._commit_batches())
         finally:
             # Reached early only if the task is cancelled: whoever waits must hear of it.
             self._stopped = True
-            _answer(batch, repeat(CommitUnknownError("The engine was stopped in the middle of a commit")))
             _answer(self._queue, repeat(EngineStoppedError()))
+
+    async def _commit_batches(self) -> None:
+        while self._queue or not self._stopped:
+            if not self._batch_is_due():
+                self._due.clear()
+                await self._due.wait()
+                continue
+            batch = self._next_batch()
+            submissions = [submission for waiting in batch for submission in waiting.submissions]
+            self._committing += 1
+            try:
+                answers = await self._answers(submissions, batch[0].since)
+            except BaseException:
+                _answer(batch, repeat(CommitUnknownError("The engine was stopped in the middle of a commit")))
+                raise
+            finally:
+                self._committing -= 1
+            _answer(batch, answers)
+        self._due.set()
+
+    def _batch_is_due(self) -> bool:
+        """Tell whether the next batch should go: it can grow until the one before it is committed, or it is full."""
+        return self._waiting >= (self._batch_limit if self._committing else 1)
 
     def _next_batch(self) -> list[_Waiting]:
         """Take from the queue what goes into one transaction: what was submitted first at least."""
@@ -217,9 +238,7 @@ class Engine:
         try:
             return await self._commit(submissions, since)
         except StoreBrokenError as error:
-            self._stopped = self._broken = True
-            self._loop.call_soon(self._on_broken, error)
-            return [CommitUnknownError(str(error))] * len(submissions)
+            return [self._stopped_by(error)] * len(submissions)
         except (NotStoredError, CommitUnknownError) as error:
             _logger.warning("a batch of %d was not committed, or nobody knows: %s", len(submissions), error)
             return [error] * len(submissions)
@@ -228,6 +247,14 @@ class Engine:
                 return [error]
             _logger.exception("a batch of %d could not be committed; each submission is tried alone", len(submissions))
             return [(await self._answers([submission], since))[0] for submission in submissions]
+
+    def _stopped_by(self, error: StoreBrokenError) -> Exception:
+        """Stop for good; return what the batch that met the error is told."""
+        if self._broken:  # By the batch before it: of this one nothing was written.
+            return EngineStoppedError()
+        self._stopped = self._broken = True
+        self._loop.call_soon(self._on_broken, error)
+        return CommitUnknownError(str(error))
 
     async def _commit(self, submissions: Sequence[Submission], since: float) -> list[Answers]:
         if not self._observers:

@@ -50,9 +50,11 @@ class ObservedStore:
         began, failed = 0.0, True
         try:
             async with self._store.transaction() as transaction:
-                yield cast("Transaction", _ObservedTransaction(transaction, self))
+                observed = _ObservedTransaction(transaction, self.tell)
+                yield cast("Transaction", observed)
                 began = time.perf_counter()
             failed = False
+            self.moved = observed.moved
         finally:
             if began:
                 self.tell("commit", began, failed)
@@ -90,12 +92,12 @@ class _Timed:
 class _ObservedTransaction(_Timed):
     """A transaction that also notes which wallets its batch has changed."""
 
-    def __init__(self, transaction: Transaction, store: ObservedStore) -> None:
-        super().__init__(transaction, store.tell)
+    def __init__(self, transaction: Transaction, tell: Callable[[str, float, bool], None]) -> None:
+        super().__init__(transaction, tell)
         self._transaction = transaction
-        self._store = store
+        self.moved: Sequence[Wallet] = ()
 
     def append(self, batch: Batch) -> None:
         """See Transaction.append."""
-        self._store.moved = batch.wallets
+        self.moved = batch.wallets
         self._transaction.append(batch)

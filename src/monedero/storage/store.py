@@ -299,11 +299,19 @@ class Overhaul(Snapshot, Protocol):
 
 
 class Store(Protocol):
-    """A store, as one process opens it. That process has at most one transaction open at a time."""
+    """A store, as one process opens it."""
 
     @property
     def queries(self) -> Queries:
         """The read side, as fresh as it is configured to be."""
+
+    @property
+    def transactions_at_once(self) -> int:
+        """How many transactions this process may have open at a time.
+
+        With more than one, the next one waits at its beginning until the one before it is being committed. It is
+        decided on what that one leaves, commits after it, and raises TransientError if that one was not committed.
+        """
 
     async def queries_at(self, position: int) -> Queries | None:
         """Return a read side that shows the event at `position`; None: the log is not that long.

@@ -38,6 +38,8 @@ class Usage(msgspec.Struct, frozen=True):
 class PostgresStore:
     """A ledger that any number of processes, on any number of hosts, may have open."""
 
+    transactions_at_once = 1
+
     def __init__(
         self,
         url: str,

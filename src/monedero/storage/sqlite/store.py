@@ -10,8 +10,9 @@ import apsw
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS, FileLock, open_writer
 from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import require_migrated, require_whole
+from monedero.storage.sqlite.overhaul import FileOverhaul
 from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot
-from monedero.storage.sqlite.writer import FileOverhaul, Writer
+from monedero.storage.sqlite.writer import FileTransaction, Writer
 
 CHECKPOINT_INTERVAL_SECONDS = 0.2
 WAL_LIMIT_PAGES = 32_768
@@ -23,6 +24,9 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 class SqliteStore:
     """The ledger in one SQLite file, owned by this process until `close`."""
+
+    transactions_at_once = 2
+    """One is decided while the other is being written."""
 
     def __init__(self, path: Path, *, vfs: str | None = None, for_import: bool = False) -> None:
         """Open a migrated file; one whose import is not finished only `for_import`.
@@ -53,7 +57,7 @@ class SqliteStore:
         """See Store.ping. Nobody else can migrate a file that this process owns, so reading it tells enough."""
         await self.queries.event(NOBODY)
 
-    def transaction(self) -> AbstractAsyncContextManager[Writer]:
+    def transaction(self) -> AbstractAsyncContextManager[FileTransaction]:
         """See Store.transaction."""
         return self._writer.transaction()
 

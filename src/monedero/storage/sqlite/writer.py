@@ -3,6 +3,9 @@
 Only this process writes, one batch after the other, so a batch is read and decided before its transaction
 begins: everything that touches the disk is then one visit to the thread. Every step of SQLite gives the
 interpreter's lock away and has to win it back from the event loop, so a batch is one step.
+
+A batch may be decided while the one before it is being written, on what that one will leave. The thread takes them in
+their order, and writes none whose predecessor it did not write (docs/decisions/0023).
 """
 
 import asyncio
@@ -14,26 +17,28 @@ from typing import TypeVar
 
 import apsw
 
-from monedero.ledger.claims import encode_answers
-from monedero.ledger.ids import OwnerId, WalletId
-from monedero.ledger.merkle import Head, KeptRoot
+from monedero.ledger.ids import WalletId
+from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
-from monedero.ledger.state import Debited, Hold, Owner, State, Touched, Wallet
+from monedero.ledger.state import Owner, State, Touched, Wallet
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.hot import HotWallets
-from monedero.storage.sqlite.reader import FileSnapshot
+from monedero.storage.sqlite.overhaul import FileOverhaul
 from monedero.storage.sqlite.rows import (
-    from_hold,
-    from_owner,
-    from_root,
-    from_wallet,
     id_bytes,
     take_debited,
     to_claim,
     to_hold,
     to_wallet,
 )
-from monedero.storage.store import Batch, CommitUnknownError, Import, NotStoredError, StoreBrokenError
+from monedero.storage.sqlite.steps import Step, steps_of
+from monedero.storage.store import (
+    Batch,
+    CommitUnknownError,
+    NotStoredError,
+    StoreBrokenError,
+    TransientError,
+)
 
 _BROKEN = (
     apsw.IOError,
@@ -46,8 +51,54 @@ _BROKEN = (
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
 
 Answer = TypeVar("Answer")
-Step = tuple[str, Sequence[object]]
-"""A statement with its parameters."""
+
+
+class _Line:
+    """Transactions one behind the other, each decided on what those before it leave, up to the first that fails.
+
+    `head` and `wallets` are as the last one leaves them; of the wallets, those that are not written yet.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.wallets: dict[WalletId, Wallet] = {}
+        self.handed_over = 0
+        """How many transactions the thread was given."""
+        self.done = 0
+        """How many it has carried out. Only the thread changes it."""
+
+    def append(self, batch: Batch) -> None:
+        """Put a batch at the end."""
+        self.head = batch.head
+        for wallet in batch.wallets:
+            self.wallets[wallet.id] = wallet
+
+    def forget(self, wallets: Iterable[Wallet]) -> None:
+        """Forget wallets that are written, but for those that have changed again."""
+        for wallet in wallets:
+            if self.wallets.get(wallet.id) is wallet:
+                del self.wallets[wallet.id]
+
+
+class FileTransaction:
+    """One batch, decided on what the line leaves."""
+
+    def __init__(self, writer: "Writer", line: _Line) -> None:
+        self._writer = writer
+        self._line = line
+        self.batch: Batch | None = None
+
+    async def load(self, touched: Touched) -> State:
+        """See Transaction.load."""
+        return await self._writer.load(touched, self._line)
+
+    async def head(self) -> Head:
+        """See Transaction.head."""
+        return self._line.head
+
+    def append(self, batch: Batch) -> None:
+        """See Transaction.append."""
+        self.batch = batch
 
 
 class Writer:
@@ -57,52 +108,47 @@ class Writer:
         self._connection = connection
         connection.execute(statements.BATCH_VIEW)
         self._hot = hot
-        self._head: Head | None = None
-        self._batch: Batch | None = None
+        self._line: _Line | None = None
+        self._deciding = asyncio.Lock()
+        self._size: int | None = None
+        self._broken = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="monedero-writer")
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["Writer"]:
-        """See Store.transaction."""
-        self._batch = None
-        try:
-            yield self
-            if self._batch is not None:
-                await self._on_thread(partial(self._write, _steps(self._batch), self._batch.wallets))
-        except BaseException:
-            # Whatever happened, and a failed COMMIT may have happened: the file is asked anew.
-            self._head = None
-            self._hot.clear()
-            raise
-        if self._batch is not None:
-            self._head = self._batch.head
+    async def transaction(self) -> AsyncIterator[FileTransaction]:
+        """See Store.transaction. Another one may begin as soon as this one was handed to the thread."""
+        async with self._deciding:
+            if self._line is None:
+                self._line = await self._on_thread(self._new_line)
+            line = self._line
+            with self._ends_the_line():
+                transaction = FileTransaction(self, line)
+                yield transaction
+                batch = transaction.batch
+                if batch is None and line.done == line.handed_over:
+                    return
+                written = self._hand_over(line, batch)
+        with self._ends_the_line():
+            await written
+        if batch is not None:
+            line.forget(batch.wallets)
 
-    async def load(self, touched: Touched) -> State:
-        """See Transaction.load."""
+    async def load(self, touched: Touched, line: _Line) -> State:
+        """Return what exists of `touched`, as the line leaves it."""
         state = State()
         if touched.owners or touched.emails or touched.holds or touched.debited or touched.claims:
             await self._on_thread(partial(self._load, touched, state))
-        cold = self._from_hot(touched.wallets | state.parties, state)
+        cold = self._take_known(touched.wallets | state.parties, state, line)
         if cold:
             await self._on_thread(partial(self._load_wallets, cold, state))
         return state
-
-    async def head(self) -> Head:
-        """See Transaction.head."""
-        if self._head is None:
-            self._head = await self._on_thread(self._read_head)
-        return self._head
-
-    def append(self, batch: Batch) -> None:
-        """See Transaction.append."""
-        self._batch = batch
 
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
         """See Store.stored."""
         return await self._on_thread(partial(self._stored, list(event_ids)))
 
     @contextmanager
-    def overhaul(self) -> Iterator["FileOverhaul"]:
+    def overhaul(self) -> Iterator[FileOverhaul]:
         """See Store.overhaul."""
         with _failures_named():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -112,13 +158,14 @@ class Writer:
             except BaseException:
                 self._rollback()
                 raise
+        self._line = None
         self._hot.clear()
 
     async def size(self) -> int:
         """Return how many events are committed."""
-        if self._head is None:
+        if self._size is None:
             return (await self._on_thread(self._read_head)).size
-        return self._head.size
+        return self._size
 
     def close(self) -> None:
         """Finish what the thread is doing and close the connection."""
@@ -130,15 +177,44 @@ class Writer:
         with _failures_named():
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _read_head(self) -> Head:
-        return Head(*self._connection.execute(statements.READ_HEAD).get)
+    @contextmanager
+    def _ends_the_line(self) -> Iterator[None]:
+        """Name the failures. After one the file is asked anew, since even a failed COMMIT may have happened."""
+        try:
+            with _failures_named():
+                yield
+        except BaseException as error:
+            self._broken = self._broken or isinstance(error, StoreBrokenError)
+            self._line = self._size = None
+            self._hot.clear()
+            raise
 
-    def _from_hot(self, ids: Iterable[WalletId], state: State) -> list[WalletId]:
-        """Take what is hot; return what is not."""
+    def _hand_over(self, line: _Line, batch: Batch | None) -> asyncio.Future[None]:
+        """Have the thread write a batch, or only see to it that those before it were written."""
+        work = partial(self._carry_out, line, line.handed_over, steps_of(batch) if batch else [], batch)
+        written = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        line.handed_over += 1
+        if batch:
+            line.append(batch)
+        return written
+
+    def _new_line(self) -> _Line:
+        """Return a line that goes on where the file ends: the thread is done with whatever came before."""
+        if self._broken:
+            raise StoreBrokenError("The disk has failed under the ledger, so nothing more is written")
+        return _Line(self._read_head())
+
+    def _read_head(self) -> Head:
+        head = Head(*self._connection.execute(statements.READ_HEAD).get)
+        self._size = head.size
+        return head
+
+    def _take_known(self, ids: Iterable[WalletId], state: State, line: _Line) -> list[WalletId]:
+        """Take what is about to be written, or hot; return what is neither."""
         cold = []
         for wallet_id in ids:
-            if hot := self._hot.get(wallet_id):
-                state.wallets[wallet_id] = hot
+            if known := line.wallets.get(wallet_id) or self._hot.get(wallet_id):
+                state.wallets[wallet_id] = known
             else:
                 cold.append(wallet_id)
         return cold
@@ -164,8 +240,18 @@ class Writer:
             keys = apsw.carray(tuple(touched.claims), flags=apsw.SQLITE_CARRAY_BLOB)
             state.claims = {claim.key: claim for claim in map(to_claim, execute(statements.LOAD_CLAIMS, (keys,)))}
 
-    def _write(self, steps: list[Step], wallets: list[Wallet]) -> None:
-        """Run a batch's steps in one transaction, keep the wallets.
+    def _carry_out(self, line: _Line, number: int, steps: list[Step], batch: Batch | None) -> None:
+        """Write a batch, show what it leaves to readers. Raises TransientError: the one before it was not written."""
+        if line.done != number:
+            raise TransientError("The batch before this one was not written")
+        if batch:
+            self._write(steps)
+            self._size = batch.head.size
+            self._hot.keep(batch.wallets)
+        line.done += 1
+
+    def _write(self, steps: list[Step]) -> None:
+        """Run a batch's steps in one transaction.
 
         Raises CommitUnknownError: of a single statement nobody can say whether it failed before or in its COMMIT.
         """
@@ -183,7 +269,6 @@ class Writer:
         except BaseException:
             self._rollback()
             raise
-        self._hot.keep(wallets)
 
     def _stored(self, event_ids: Sequence[str]) -> set[str]:
         execute = self._connection.execute
@@ -198,35 +283,6 @@ class Writer:
             raise apsw.IOError("a transaction could not be rolled back")
 
 
-class FileOverhaul(FileSnapshot):
-    """The whole file inside the one write transaction."""
-
-    def replace_projections(self, wallets: Iterable[Wallet], holds: Iterable[Hold], debited: Iterable[Debited]) -> None:
-        """See Overhaul.replace_projections."""
-        execute, executemany = self._connection.execute, self._connection.executemany
-        try:
-            for dropped in (statements.DROP_WALLETS, statements.DROP_HOLDS, statements.DROP_REFUNDS):
-                execute(dropped)
-            executemany(statements.INSERT_WALLET, map(from_wallet, wallets))
-            executemany(statements.INSERT_HOLD, map(from_hold, holds))
-            executemany(statements.INSERT_REFUND, ((debit.number, debit.refunded) for debit in debited))
-        except apsw.ConstraintError as error:
-            raise NotStoredError(f"The wallets do not fit the owners that are stored: {error}") from error
-
-    def replace_roots(self, roots: Iterable[KeptRoot]) -> None:
-        """See Overhaul.replace_roots."""
-        self._connection.execute(statements.DROP_ROOTS)
-        self._connection.executemany(statements.INSERT_ROOT, map(from_root, roots))
-
-    def begin_import(self, begun: Import) -> None:
-        """See Overhaul.begin_import."""
-        self._connection.execute(statements.BEGIN_IMPORT, (begun.size, begun.root, begun.owners))
-
-    def end_import(self) -> None:
-        """See Overhaul.end_import."""
-        self._connection.execute(statements.END_IMPORT)
-
-
 @contextmanager
 def _failures_named() -> Iterator[None]:
     """Turn the database's errors into the port's."""
@@ -238,55 +294,5 @@ def _failures_named() -> Iterator[None]:
         raise NotStoredError(f"The ledger could not be written: {error}") from error
 
 
-def _steps(batch: Batch) -> list[Step]:
-    """Return what a batch does to the file, made ready so that the thread only has to run it; mostly one statement."""
-    values: list[object] = []
-    for row in batch.rows:
-        values += (
-            statements.EVENT, row.position, id_bytes(row.id), row.payer, row.payee, row.payload, row.link,
-        )  # fmt: skip
-    for each in batch.moved:
-        values += (
-            statements.MOVE, each.number, each.balance, each.version, each.modified_at, each.position, each.held,
-        )  # fmt: skip
-    for hold in batch.holds:
-        values += (statements.HOLD, *from_hold(hold), None)
-    for debit in batch.debited:
-        values += (statements.REFUND, debit.number, debit.refunded, None, None, None, None)
-    for claim in batch.claims:
-        answers = encode_answers(claim.answers)
-        values += (statements.CLAIM, claim.key, claim.fingerprint, claim.at, answers, None, None)
-    if batch.forget:
-        values += (statements.FORGET, batch.forget, batch.forget_before, None, None, None, None)
-    head = batch.head
-    values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
-    for kept in batch.roots:
-        values += (statements.ROOT, kept.height, kept.number, kept.root, None, None, None)
-    return [
-        *_erasures(batch.erased),
-        *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
-        *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
-        *_at_once(values),
-    ]
-
-
 def _blobs(ids: Iterable[str]) -> object:
     return apsw.carray(tuple(sorted(map(id_bytes, ids))), flags=apsw.SQLITE_CARRAY_BLOB)
-
-
-def _erasures(owners: Sequence[OwnerId]) -> Iterator[Step]:
-    if owners:
-        yield statements.OVERWRITE, ()
-        yield from ((statements.ERASE_OWNER, (id_bytes(owner_id),)) for owner_id in owners)
-        yield statements.OVERWRITE_NO_MORE, ()
-
-
-def _at_once(values: list[object]) -> Iterator[Step]:
-    """Yield as few statements as the rows fit into: each of the smallest size, the rest of it empty."""
-    largest = statements.BATCH_SIZES[-1] * statements.BATCH_COLUMNS
-    for start in range(0, len(values), largest):
-        some = values[start : start + largest]
-        rows = len(some) // statements.BATCH_COLUMNS
-        size = next(size for size in statements.BATCH_SIZES if size >= rows)
-        some += (None,) * ((size - rows) * statements.BATCH_COLUMNS)
-        yield statements.insert_batch(size), some
