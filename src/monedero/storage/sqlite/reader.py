@@ -273,8 +273,7 @@ def _read(
 ) -> Iterator[Answer]:
     """Yield each row as a value. Raises StoreBrokenError for one that the database or we cannot read."""
     try:
-        for row in connection.execute(statement, parameters):
-            yield convert(row)
+        yield from map(convert, connection.execute(statement, parameters))
     except (apsw.Error, ValueError, TypeError, AttributeError) as error:
         raise StoreBrokenError(f"A stored row cannot be read: {error}") from None
 
