@@ -61,14 +61,14 @@ class FailingCommit:
         self._connection = connection
         self._happens = happens
         self._left = times
-        self.in_transaction = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
     def execute(self, statement: str, *arguments: Any) -> Any:
         """Run a statement."""
-        if self._left and statement.startswith("INSERT INTO batch"):  # Which commits by itself.
+        commits = statement == "COMMIT" or (statement.startswith("INSERT INTO batch") and not self.in_transaction)
+        if self._left and commits:
             self._left -= 1
             if self._happens:
                 self._connection.execute(statement, *arguments)

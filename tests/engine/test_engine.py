@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 import pytest
 
 from monedero.engine.engine import Engine, EngineStoppedError, QueueFullError
+from monedero.engine.work import Answers, Submission
 from monedero.ledger.commands import Command
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
@@ -114,6 +115,20 @@ def test_what_queues_up_during_a_commit_is_the_next_batch(held: HeldStore, walle
     positions = [recorded.position for recorded in run(scenario())]
     assert held.batches == [1, 4, 4, 2]
     assert positions == list(range(positions[0], positions[0] + 11))
+
+
+def test_a_submission_of_nothing_is_answered(store: Store) -> None:
+    """Whoever asks for nothing gets nothing, at once, and keeps nobody from stopping."""
+    engine = engine_over(store)
+
+    async def scenario() -> Answers:
+        engine.start()
+        async with asyncio.timeout(LIMIT_SECONDS):
+            answers = await engine.submit_all(Submission(()))
+            await engine.drain()
+        return answers
+
+    assert run(scenario()) == Answers([])
 
 
 def test_a_full_queue_refuses_and_queues_nothing(held: HeldStore, wallet: WalletId) -> None:

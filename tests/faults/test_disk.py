@@ -14,14 +14,16 @@ import pytest
 
 from monedero.engine.engine import Engine, EngineStoppedError
 from monedero.engine.verify import verify
+from monedero.ledger.commands import EraseOwner
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
+from monedero.sources import now_microseconds
 from monedero.storage.sqlite import SqliteStore
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS
 from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
 from tests.disks import FailingCommit, FaultyDisk
-from tests.support import accepted, commit, deposit, new_wallet, run
+from tests.support import accepted, commit, deposit, new_wallet, registration, run
 
 
 @pytest.fixture
@@ -134,6 +136,22 @@ def test_a_commit_that_reports_failure_is_looked_up(
             commit(store, [deposit(wallet, 7)])
 
     assert balance(store, wallet) == (7 if happens else 0)
+
+
+def test_an_erasure_whose_commit_reports_failure_is_unknown(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves no event to look for, so it is not called "not done" though the data may be gone."""
+    customer = registration(OwnerKind.CUSTOMER)
+    accepted(store, customer)
+    writer: Any = store._writer  # noqa: SLF001 - the one place where a COMMIT can be made to lie
+    monkeypatch.setattr(writer, "_connection", FailingCommit(writer._connection, happens=True))  # noqa: SLF001 - likewise
+    with pytest.raises(CommitUnknownError):
+        commit(store, [EraseOwner(customer.id, now_microseconds(), OwnerKind.CUSTOMER)])
+
+    owner = run(store.queries.owner(OwnerKind.CUSTOMER, customer.id))
+    assert owner is not None
+    assert owner.personal is None
 
 
 def test_a_failed_look_up_leaves_the_outcome_unknown(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

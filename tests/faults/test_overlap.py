@@ -5,7 +5,7 @@ The disk holds the first batch's sync, so it is neither stored nor failed when t
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from monedero.engine.batch import alone, commit
 from monedero.engine.engine import Engine, EngineStoppedError
 from monedero.engine.verify import verify
 from monedero.engine.work import Answers, Submission
+from monedero.ledger.claims import claiming
 from monedero.ledger.commands import Command
 from monedero.ledger.errors import VersionMismatch
 from monedero.ledger.events import DebitAccepted, DebitDenied, DepositAccepted, Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
-from monedero.storage.sqlite import SqliteStore
+from monedero.storage.sqlite import SqliteStore, statements
 from monedero.storage.sqlite.writer import FileTransaction
 from monedero.storage.store import CommitUnknownError, NotStoredError, StoreError
 from tests.disks import LIMIT_SECONDS, FailingCommit, FaultyDisk
@@ -107,12 +108,16 @@ class Overlapping:
         self._disk = disk
         self._monkeypatch = monkeypatch
         self._answers: list[asyncio.Task[Answers]] = []
+        self.order: list[int] = []
 
     def spoil_the_first(self, *, happens: bool) -> None:
         """Have the first COMMIT report a failure, after it has or has not happened."""
+        self.spoil(lambda connection: WaitsThenFails(connection, self._disk, happens=happens))
+
+    def spoil(self, spoilt: Callable[[apsw.Connection], FailingCommit]) -> None:
+        """Have the store write through another connection."""
         writer: Any = self._store._writer  # noqa: SLF001 - the one place where a COMMIT can be made to fail
-        spoilt = WaitsThenFails(writer._connection, self._disk, happens=happens)  # noqa: SLF001 - likewise
-        self._monkeypatch.setattr(writer, "_connection", spoilt)
+        self._monkeypatch.setattr(writer, "_connection", spoilt(writer._connection))  # noqa: SLF001 - likewise
 
     async def begin(self, *batches: Submission) -> None:
         """Submit one after the other, each once the one before it was decided."""
@@ -121,22 +126,24 @@ class Overlapping:
         self._disk.gate.clear()
         async with asyncio.timeout(LIMIT_SECONDS):
             for batch in batches:
-                self._answers.append(asyncio.create_task(self.engine.submit_all(batch)))
+                self.add(batch)
                 await self._store.next_decided()
             assert await asyncio.to_thread(self._disk.syncing.wait, LIMIT_SECONDS)
         assert not any(answer.done() for answer in self._answers)
 
+    def add(self, batch: Submission) -> None:
+        """Submit one more."""
+        self._answers.append(asyncio.create_task(self.engine.submit_all(batch)))
+
     async def let_go(self) -> list[Answers | BaseException]:
-        """Let the first one be written, or fail; return what each is told, in the order in which they are."""
-        order: list[int] = []
+        """Let the first one be written, or fail; return what each is told. `order` says when."""
         for number, each in enumerate(self._answers):
-            each.add_done_callback(lambda _, number=number: order.append(number))  # type: ignore[misc]
+            each.add_done_callback(lambda _, number=number: self.order.append(number))  # type: ignore[misc]
         self._disk.gate.set()
         async with asyncio.timeout(LIMIT_SECONDS):
             answers = await asyncio.gather(*self._answers, return_exceptions=True)
             if not self.engine.stopped:
                 await self.engine.drain()
-        assert order == sorted(order)
         return answers
 
 
@@ -156,6 +163,12 @@ def events(answers: Answers | BaseException) -> list[type]:
     """Return the kinds of events that a submission has left."""
     assert isinstance(answers, Answers), answers
     return [type(outcome.event) for outcome in answers.outcomes if isinstance(outcome, Recorded)]
+
+
+def transactions_in(store: SqliteStore) -> int:
+    """Return how many transactions a ledger has that verifies."""
+    with store.snapshot() as snapshot:
+        return verify(snapshot).transactions
 
 
 def balances(store: SqliteStore, *wallets: WalletId) -> list[int]:
@@ -190,6 +203,7 @@ def test_a_full_batch_is_decided_while_another_is_written(
     assert events(first) == [DepositAccepted] * 2
     assert events(second) == [DebitAccepted] * 2
     assert balances(store, wallet, till) == [1, 10]
+    assert overlapping.order == [0, 1]
 
 
 def test_what_is_not_full_waits_and_grows(store: CountingStore, overlapping: Overlapping, wallet: WalletId) -> None:
@@ -364,6 +378,87 @@ def test_a_batch_that_cannot_be_decided_harms_no_neighbour(
     assert isinstance(second, Recorded)
     assert isinstance(third, UnicodeEncodeError)
     assert balances(store, wallet) == [12]
+
+
+@pytest.mark.parametrize("failing_syncs", [1, 2])
+def test_what_is_tried_again_is_not_written_to_a_failed_disk(
+    store: CountingStore, disk: FaultyDisk, overlapping: Overlapping, wallet: WalletId, failing_syncs: int
+) -> None:
+    """A batch that could not be decided is tried in parts just when the one before it meets the failing disk."""
+
+    async def scenario() -> Sequence[object]:
+        await overlapping.begin(full(deposit(wallet, 1), deposit(wallet, 1)))
+        upsetting = deposit(wallet, 100, "\ud800")
+        rest = [asyncio.create_task(overlapping.engine.submit(each)) for each in (deposit(wallet, 10), upsetting)]
+        for _ in range(20):  # Until the first part waits for the thread.
+            await asyncio.sleep(0)
+        disk.failing_syncs = failing_syncs
+        answers = await overlapping.let_go()
+        return [*answers, *await asyncio.gather(*rest, return_exceptions=True)]
+
+    told = [type(each) for each in run(scenario())]
+    disk.heal()
+    assert told == [CommitUnknownError, EngineStoppedError, EngineStoppedError]
+    assert transactions_in(store) in {0, 2}
+
+
+class FailingReads(FailingCommit):
+    """A connection whose first COMMIT happens and reports a failure, and some reads of which meet a failing disk."""
+
+    def __init__(self, connection: apsw.Connection, *failing: str) -> None:
+        super().__init__(connection, happens=True, times=1)
+        self._failing = list(failing)
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        """Run a statement."""
+        if statement in self._failing:
+            self._failing.remove(statement)
+            raise apsw.IOError
+        return super().execute(statement, *arguments)
+
+
+@pytest.mark.parametrize("read", [statements.EVENT_IS_STORED, statements.READ_HEAD])
+def test_after_a_failed_read_nothing_more_is_written(
+    store: CountingStore, overlapping: Overlapping, wallet: WalletId, read: str
+) -> None:
+    """A look-up, or the beginning of a new line, meets the failing disk: the batches behind it are not written."""
+
+    async def scenario() -> list[Answers | BaseException]:
+        await overlapping.begin(
+            full(deposit(wallet, 1), deposit(wallet, 1)), full(deposit(wallet, 10), deposit(wallet, 10))
+        )
+        overlapping.add(full(deposit(wallet, 100), deposit(wallet, 100)))
+        return await overlapping.let_go()
+
+    overlapping.spoil(lambda connection: FailingReads(connection, read))
+    first, second, third = run(scenario())
+    if read == statements.EVENT_IS_STORED:
+        assert isinstance(first, CommitUnknownError)
+    else:
+        assert isinstance(first, Answers)
+    assert {type(second), type(third)} <= {CommitUnknownError, EngineStoppedError}
+    assert len(overlapping.heard) == 1
+    assert transactions_in(store) == 2
+
+
+def test_a_look_up_that_meets_a_failed_disk_says_that_nobody_knows(
+    store: CountingStore, overlapping: Overlapping, wallet: WalletId
+) -> None:
+    """A batch is stored, but its COMMIT lied, and another one has met the disk's failure: it is not called lost."""
+
+    async def scenario() -> list[Answers | BaseException]:
+        await overlapping.begin(full(deposit(wallet, 1), deposit(wallet, 1)))
+        overlapping.add(Submission((deposit(wallet, 10), deposit(wallet, 10)), claiming("k", b"request")))
+        for _ in range(20):  # Until its claim is looked for, behind the first.
+            await asyncio.sleep(0)
+        return await overlapping.let_go()
+
+    reads = statements.LOAD_CLAIMS, statements.EVENT_IS_STORED
+    overlapping.spoil(lambda connection: FailingReads(connection, *reads))
+    first, second = run(scenario())
+    assert isinstance(first, CommitUnknownError)
+    assert isinstance(second, CommitUnknownError | EngineStoppedError)
+    assert transactions_in(store) == 2
 
 
 def test_an_engine_that_is_abandoned_leaves_no_gap(

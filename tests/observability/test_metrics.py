@@ -1,23 +1,40 @@
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client import Histogram
 
-from monedero.observability.counting import RequestCounts
+from monedero.engine.engine import Engine
+from monedero.ledger.profiles import OwnerKind
+from monedero.observability.counting import EngineCounts, RequestCounts
 from monedero.observability.metrics import LATENCY_SECONDS, Metrics
 from monedero.observability.middleware import Answered
+from monedero.observability.store import Currencies, ObservedStore
+from monedero.storage.sqlite import SqliteStore
+from monedero.storage.sqlite.writer import FileTransaction
+from monedero.storage.store import CommitUnknownError, Store
 from tests.api.world import World
 from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers
 from tests.observability.scrapes import Scrape, processes, scrape
-from tests.support import Service, until
+from tests.support import Service, deposit, new_wallet, run, until
 
 WORKERS = 2
 LABELS = {"route": "/route", "method": "GET", "status": "200"}
+
+
+class UnsureStore(SqliteStore):
+    """A store whose COMMITs happen, and report that nobody knows."""
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[FileTransaction]:
+        async with super().transaction() as transaction:
+            yield transaction
+        raise CommitUnknownError
 
 
 @pytest.fixture(params=BOTH)
@@ -40,6 +57,39 @@ def several(ledgers: Ledgers, tmp_path: Path) -> Iterator[Service]:
     ledger = ledgers.new(POSTGRES[0], tmp_path)
     with Service(ledger, "--workers", str(WORKERS), TMPDIR=str(tmp_path)) as running:
         yield running
+
+
+def test_money_is_counted_in_its_currency_whatever_the_commit_said(database: Path) -> None:
+    """A COMMIT that reported a failure, and is found to have happened, counts like any other."""
+    metrics, store = Metrics(), UnsureStore(database)
+    observed = ObservedStore(store, [])
+    counts = EngineCounts(metrics, observed.currencies.of)
+    wallet = new_wallet(observed.as_store(), OwnerKind.CUSTOMER, "USD")
+    engine = Engine(observed.as_store(), batch_limit=8, queue_limit=8, on_broken=print, observers=[counts])
+
+    async def scenario() -> None:
+        engine.start()
+        await engine.submit(deposit(wallet, 50_000))
+        await engine.drain()
+        await store.close()
+
+    run(scenario())
+    counts.flush()
+    moved = metrics.registry.get_sample_value("monedero_money_moved_total", {"kind": "deposit", "currency": "USD"})
+    assert moved == 5
+
+
+def test_the_currencies_of_many_wallets_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that changed lately are kept, at least as many as are meant to be; the oldest go."""
+    monkeypatch.setattr("monedero.observability.store.LATEST_WALLETS", 1)
+    wallets = [new_wallet(store, OwnerKind.CUSTOMER) for _ in range(6)]
+    currencies = Currencies()
+    for each in wallets:
+        found = run(store.queries.wallet(each))
+        assert found is not None
+        currencies.note([found])
+
+    assert [currencies.of(each) for each in wallets] == ["", "", "EUR", "EUR", "EUR", "EUR"]
 
 
 def test_what_happened_is_counted(watched: Service) -> None:

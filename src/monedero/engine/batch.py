@@ -13,6 +13,7 @@ from monedero.storage.store import (
     CommitUnknownError,
     NotStoredError,
     Store,
+    StoreBrokenError,
     StoreUnavailableError,
     TransientError,
 )
@@ -56,18 +57,26 @@ async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_s
             if batch := work.batch(head, claims_kept_seconds * 1_000_000):
                 transaction.append(batch)
     except CommitUnknownError as error:
-        ids = [recorded.event.id for recorded in work.recorded] if work else []
-        try:
-            stored = await store.stored(ids)
-        except NotStoredError as failed:
-            raise error from failed  # The look-up failed, which says nothing of the batch.
-        if not stored:
-            # Of claims alone it does not matter: what they answer is decided again, or found.
-            kind = TransientError if isinstance(error, AnswerLostError) else NotStoredError
-            raise kind(str(error)) from error
-        if len(stored) != len(ids):
-            raise  # A transaction is whole or not there: this is a broken store, and nobody is told a guess.
+        await _require_stored(store, work, error)
     return answers
+
+
+async def _require_stored(store: Store, work: Work | None, error: CommitUnknownError) -> None:
+    """Look up a batch whose COMMIT failed. Raises what that has to be called: not stored, or unknown as it was."""
+    ids = [recorded.event.id for recorded in work.recorded] if work else []
+    try:
+        stored = await store.stored(ids)
+    except (NotStoredError, StoreBrokenError) as failed:
+        raise error from failed  # The look-up failed, which says nothing of the batch.
+    if not stored:
+        # Of claims and erasures alone nothing is found either, but doing them again does no harm.
+        if isinstance(error, AnswerLostError):
+            raise TransientError(str(error)) from error
+        if work and work.erased and not ids:
+            raise error
+        raise NotStoredError(str(error)) from error
+    if len(stored) != len(ids):
+        raise error  # A transaction is whole or not there: this is a broken store, and nobody is told a guess.
 
 
 async def found_again(store: Store, answers: Answers) -> Answers:

@@ -217,7 +217,7 @@ class Engine:
 
     def _batch_is_due(self) -> bool:
         """Tell whether the next batch should go: it can grow until the one before it is committed, or it is full."""
-        return self._waiting >= (self._batch_limit if self._committing else 1)
+        return self._waiting >= self._batch_limit if self._committing else bool(self._queue)
 
     def _next_batch(self) -> list[_Waiting]:
         """Take from the queue what goes into one transaction: what was submitted first at least."""
@@ -250,7 +250,7 @@ class Engine:
 
     def _stopped_by(self, error: StoreBrokenError) -> Exception:
         """Stop for good; return what the batch that met the error is told."""
-        if self._broken:  # By the batch before it: of this one nothing was written.
+        if self._broken:  # It was another batch that met the failing disk: the store writes nothing from then on.
             return EngineStoppedError()
         self._stopped = self._broken = True
         self._loop.call_soon(self._on_broken, error)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import Counter, Histogram
@@ -12,7 +12,6 @@ from monedero.ledger.errors import Refusal
 from monedero.ledger.events import Accepted, DepositAccepted, Event, Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.money import DECIMALS
-from monedero.ledger.state import Wallet
 from monedero.observability.metrics import Metrics
 from monedero.observability.middleware import Answered
 from monedero.storage.store import CommitUnknownError, NotStoredError, StoreBrokenError
@@ -82,11 +81,11 @@ class RequestCounts:
 
 
 class EngineCounts:
-    """Counts batches and what is in them, for itself until they are shown. `moved`: the wallets of the last batch."""
+    """Counts batches and what is in them, for itself until they are shown."""
 
-    def __init__(self, metrics: Metrics, moved: Callable[[], Sequence[Wallet]]) -> None:
+    def __init__(self, metrics: Metrics, currency_of: Callable[[WalletId], str]) -> None:
         self._metrics = metrics
-        self._moved = moved
+        self._currency_of = currency_of
         self._sizes = _Times(metrics.batch_commands)
         self._durations = _Times(metrics.batch_duration)
         self._waits = _Times(metrics.queue_wait)
@@ -105,14 +104,13 @@ class EngineCounts:
         if failure:
             return
         self._replays += batch.replays
-        currencies = {wallet.id: wallet.currency for wallet in self._moved()}
         for outcome in batch.outcomes:
             if isinstance(outcome, Recorded):
                 event = outcome.event
                 self._events[type(event)] += 1
                 self._size = outcome.position + 1
                 if isinstance(event, Accepted):
-                    self._units[type(event), currencies.get(_moved_wallet(event), "")] += event.amount
+                    self._units[type(event), self._currency_of(_moved_wallet(event))] += event.amount
             elif isinstance(outcome, Refusal):
                 self._refusals[outcome.code] += 1
 

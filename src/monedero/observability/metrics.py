@@ -54,7 +54,8 @@ class Metrics:
         self.batch_commands = self._histogram("monedero_batch_commands", "Commands in a batch.", buckets=BATCH_COMMANDS)
         self.batch_duration = self._histogram(
             "monedero_batch_duration_seconds",
-            "From the start of a batch to its commit: loading, deciding, sealing, storing.",
+            "From the start of a batch to its commit: loading, deciding, sealing, waiting for the batch before it, "
+            "storing.",
         )
         self.queue_wait = self._histogram(
             "monedero_queue_wait_seconds", "How long the command that came first had waited when its batch began."

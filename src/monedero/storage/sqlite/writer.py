@@ -65,7 +65,7 @@ class _Line:
         self.handed_over = 0
         """How many transactions the thread was given."""
         self.done = 0
-        """How many it has carried out. Only the thread changes it."""
+        """How many it has carried out, which readers then see. Only the thread changes it."""
 
     def append(self, batch: Batch) -> None:
         """Put a batch at the end."""
@@ -112,6 +112,7 @@ class Writer:
         self._deciding = asyncio.Lock()
         self._size: int | None = None
         self._broken = False
+        """Whether the disk has failed. Only the thread sets it, at once, so that it writes nothing from then on."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="monedero-writer")
 
     @asynccontextmanager
@@ -119,7 +120,8 @@ class Writer:
         """See Store.transaction. Another one may begin as soon as this one was handed to the thread."""
         async with self._deciding:
             if self._line is None:
-                self._line = await self._on_thread(self._new_line)
+                # It goes on where the file ends when the thread is done with whatever was handed over before.
+                self._line = _Line(await self._on_thread(self._read_head))
             line = self._line
             with self._ends_the_line():
                 transaction = FileTransaction(self, line)
@@ -175,7 +177,18 @@ class Writer:
     async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
         """Run what touches the disk, and say what its failure means."""
         with _failures_named():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await self._queued(work)
+
+    def _queued(self, work: Callable[[], Answer]) -> asyncio.Future[Answer]:
+        """Have the thread do something, after all that it was given before."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._on_disk, work)
+
+    def _on_disk(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return work()
+        except _BROKEN:
+            self._broken = True
+            raise
 
     @contextmanager
     def _ends_the_line(self) -> Iterator[None]:
@@ -183,26 +196,19 @@ class Writer:
         try:
             with _failures_named():
                 yield
-        except BaseException as error:
-            self._broken = self._broken or isinstance(error, StoreBrokenError)
+        except BaseException:
             self._line = self._size = None
             self._hot.clear()
             raise
 
     def _hand_over(self, line: _Line, batch: Batch | None) -> asyncio.Future[None]:
         """Have the thread write a batch, or only see to it that those before it were written."""
-        work = partial(self._carry_out, line, line.handed_over, steps_of(batch) if batch else [], batch)
-        written = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        steps = steps_of(batch) if batch else []
+        written = self._queued(partial(self._carry_out, line, line.handed_over, steps, batch))
         line.handed_over += 1
         if batch:
             line.append(batch)
         return written
-
-    def _new_line(self) -> _Line:
-        """Return a line that goes on where the file ends: the thread is done with whatever came before."""
-        if self._broken:
-            raise StoreBrokenError("The disk has failed under the ledger, so nothing more is written")
-        return _Line(self._read_head())
 
     def _read_head(self) -> Head:
         head = Head(*self._connection.execute(statements.READ_HEAD).get)
@@ -242,6 +248,8 @@ class Writer:
 
     def _carry_out(self, line: _Line, number: int, steps: list[Step], batch: Batch | None) -> None:
         """Write a batch, show what it leaves to readers. Raises TransientError: the one before it was not written."""
+        if self._broken:
+            raise StoreBrokenError("The disk has failed under the ledger, so nothing more is written")
         if line.done != number:
             raise TransientError("The batch before this one was not written")
         if batch:
