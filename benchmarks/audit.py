@@ -134,7 +134,7 @@ def _debit(business: WalletId, customer: WalletId, units: int, description: str 
 
 
 async def _commit(store: Store, commands: Sequence[Command]) -> None:
-    answers = await commit(store, alone(*commands))
+    answers, _ = await commit(store, alone(*commands))
     if not all(isinstance(each.outcomes[0], Recorded) for each in answers):
         sys.exit("A command was refused, and the log would be shorter than it should be")
 

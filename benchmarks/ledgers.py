@@ -86,7 +86,7 @@ async def open_wallets(store: Store, customers: int = CUSTOMERS, businesses: int
 
 async def record(store: Store, commands: Sequence[Command]) -> None:
     """Commit one batch, all of which must succeed."""
-    require_done(await commit(store, alone(*commands)))
+    require_done((await commit(store, alone(*commands))).answers)
 
 
 def require_done(found: Sequence[Answers | Exception]) -> None:

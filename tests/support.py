@@ -134,7 +134,7 @@ def submitted(store: Store, *submissions: Submission) -> list[Answers]:
     """Commit one batch and return its answers."""
 
     async def committed() -> list[Answers]:
-        return [await found_again(store, answers) for answers in await commit_batch(store, submissions)]
+        return [await found_again(store, answers) for answers in (await commit_batch(store, submissions)).answers]
 
     return run(committed())
 

@@ -408,7 +408,7 @@ def test_old_claims_are_forgotten_a_few_at_a_time(store: Store, pair: Pair) -> N
         moment = start + seconds * MICROSECONDS
         commands = [Deposit(TransactionId(new_id()), moment, customer, Units(1), None) for _ in keys]
         asked = [Submission((each,), claiming(key, b"")) for each, key in zip(commands, keys, strict=True)]
-        return run(commit(store, asked, DAY))
+        return run(commit(store, asked, DAY)).answers
 
     at(0, "a", "b", "c", "d", "e")
     at(DAY, "young")
@@ -442,7 +442,7 @@ def test_a_claim_is_stored_whole(store: Store, pair: Pair) -> None:
     """Key, fingerprint, time and every answer of a claim come back as they were, in a batch of thousands too."""
     business, customer = pair
     many = [keyed(str(number), deposit(customer, 1), deposit(business, 1)) for number in range(1500)]
-    answers = run(commit(store, many))
+    answers = run(commit(store, many)).answers
     wanted = {each.claiming.key: each for each in many if each.claiming}
     claims = loaded(store, Touched(claims=set(wanted))).claims
 

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import pytest
 
-from monedero.engine.batch import alone, commit
+from monedero.engine.batch import Committed, alone, commit
 from monedero.engine.engine import Engine, EngineStoppedError
 from monedero.engine.verify import verify
 from monedero.engine.work import Answers, Submission
@@ -203,6 +203,7 @@ def test_a_full_batch_is_decided_while_another_is_written(
     assert events(first) == [DepositAccepted] * 2
     assert events(second) == [DebitAccepted] * 2
     assert balances(store, wallet, till) == [1, 10]
+    assert run(store.queries_at(run(store.queries.size()) - 1)) is not None
     assert overlapping.order == [0, 1]
 
 
@@ -341,7 +342,7 @@ def test_after_what_cannot_be_decided_all_before_it_counts(
 ) -> None:
     """One is being written and one waits to be when a third fails for an unforeseen reason: a fourth sees both."""
 
-    async def scenario() -> list[list[Answers] | BaseException]:
+    async def scenario() -> list[Committed | BaseException]:
         disk.gate.clear()
         tasks = []
         async with asyncio.timeout(LIMIT_SECONDS):
@@ -356,7 +357,7 @@ def test_after_what_cannot_be_decided_all_before_it_counts(
 
     first, second, third, fourth = run(scenario())
     assert isinstance(third, UnicodeEncodeError)
-    assert all(isinstance(each, list) for each in (first, second, fourth))
+    assert all(isinstance(each, Committed) for each in (first, second, fourth))
     assert balances(store, wallet) == [111]
 
 
@@ -483,28 +484,30 @@ def test_an_engine_that_is_abandoned_leaves_no_gap(
         run(again.close())
 
 
-def test_what_rests_on_a_cancelled_batch_is_decided_again(
-    store: CountingStore, disk: FaultyDisk, wallet: WalletId
+@pytest.mark.parametrize("given_up", [False, True])
+def test_the_third_of_three_rests_on_both(
+    store: CountingStore, disk: FaultyDisk, wallet: WalletId, given_up: bool
 ) -> None:
-    """The second of three is given up before it was written: the third, decided on it, leaves no gap in its place."""
+    """Should the second be given up before it was written, the third, decided on it, leaves no gap in its place."""
 
-    async def scenario() -> list[list[Answers] | BaseException]:
+    async def scenario() -> list[Committed | BaseException]:
         disk.gate.clear()
         tasks = []
         async with asyncio.timeout(LIMIT_SECONDS):
             for amount in (1, 10, 100):
                 tasks.append(asyncio.create_task(commit(store, alone(deposit(wallet, amount)))))
                 await store.next_decided()
-            tasks[1].cancel()
-            await asyncio.wait([tasks[1]])
+            if given_up:
+                tasks[1].cancel()
+                await asyncio.wait([tasks[1]])
             disk.gate.set()
             return await asyncio.gather(*tasks, return_exceptions=True)
 
     first, second, third = run(scenario())
-    assert isinstance(first, list)
-    assert isinstance(second, asyncio.CancelledError)
-    assert isinstance(third, list)
-    assert balances(store, wallet) == [101]
+    assert isinstance(first, Committed)
+    assert isinstance(second, asyncio.CancelledError if given_up else Committed)
+    assert isinstance(third, Committed)
+    assert balances(store, wallet) == [101 if given_up else 111]
 
 
 class MoodyCommit(FailingCommit):

@@ -14,10 +14,9 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.observability.counting import EngineCounts, RequestCounts
 from monedero.observability.metrics import LATENCY_SECONDS, Metrics
 from monedero.observability.middleware import Answered
-from monedero.observability.store import Currencies, ObservedStore
 from monedero.storage.sqlite import SqliteStore
 from monedero.storage.sqlite.writer import FileTransaction
-from monedero.storage.store import CommitUnknownError, Store
+from monedero.storage.store import CommitUnknownError
 from tests.api.world import World
 from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers
 from tests.observability.scrapes import Scrape, processes, scrape
@@ -62,10 +61,9 @@ def several(ledgers: Ledgers, tmp_path: Path) -> Iterator[Service]:
 def test_money_is_counted_in_its_currency_whatever_the_commit_said(database: Path) -> None:
     """A COMMIT that reported a failure, and is found to have happened, counts like any other."""
     metrics, store = Metrics(), UnsureStore(database)
-    observed = ObservedStore(store, [])
-    counts = EngineCounts(metrics, observed.currencies.of)
-    wallet = new_wallet(observed.as_store(), OwnerKind.CUSTOMER, "USD")
-    engine = Engine(observed.as_store(), batch_limit=8, queue_limit=8, on_broken=print, observers=[counts])
+    counts = EngineCounts(metrics)
+    wallet = new_wallet(store, OwnerKind.CUSTOMER, "USD")
+    engine = Engine(store, batch_limit=8, queue_limit=8, on_broken=print, observers=[counts])
 
     async def scenario() -> None:
         engine.start()
@@ -77,19 +75,6 @@ def test_money_is_counted_in_its_currency_whatever_the_commit_said(database: Pat
     counts.flush()
     moved = metrics.registry.get_sample_value("monedero_money_moved_total", {"kind": "deposit", "currency": "USD"})
     assert moved == 5
-
-
-def test_the_currencies_of_many_wallets_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that changed lately are kept, at least as many as are meant to be; the oldest go."""
-    monkeypatch.setattr("monedero.observability.store.LATEST_WALLETS", 1)
-    wallets = [new_wallet(store, OwnerKind.CUSTOMER) for _ in range(6)]
-    currencies = Currencies()
-    for each in wallets:
-        found = run(store.queries.wallet(each))
-        assert found is not None
-        currencies.note([found])
-
-    assert [currencies.of(each) for each in wallets] == ["", "", "EUR", "EUR", "EUR", "EUR"]
 
 
 def test_what_happened_is_counted(watched: Service) -> None:

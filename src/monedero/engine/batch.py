@@ -1,6 +1,7 @@
 """One batch, one transaction: load, decide each submission in turn, seal and append, commit."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from monedero.engine.work import Answers, Outcome, Submission, Work
 from monedero.ledger.claims import Claim
@@ -8,8 +9,10 @@ from monedero.ledger.commands import Command
 from monedero.ledger.decide import touched
 from monedero.ledger.errors import BatchRefused
 from monedero.ledger.events import Recorded
+from monedero.ledger.state import Wallet
 from monedero.storage.store import (
     AnswerLostError,
+    Batch,
     CommitUnknownError,
     NotStoredError,
     Store,
@@ -23,10 +26,17 @@ ATTEMPTS_LIMIT = 4
 CLAIMS_KEPT_SECONDS = 24 * 60 * 60
 
 
+class Committed(NamedTuple):
+    """An answer for each submission, and the wallets that the batch has changed."""
+
+    answers: list[Answers]
+    wallets: list[Wallet]
+
+
 async def commit(
     store: Store, submissions: Sequence[Submission], claims_kept_seconds: int = CLAIMS_KEPT_SECONDS
-) -> list[Answers]:
-    """Decide and record the submissions, in order, in one transaction; return answers for each.
+) -> Committed:
+    """Decide and record the submissions, in order, in one transaction.
 
     Raises NotStoredError when nothing was recorded, CommitUnknownError when that could not be found out,
     StoreBrokenError when the disk failed. A COMMIT that failed is looked up before anyone is answered.
@@ -39,8 +49,9 @@ async def commit(
     return await _commit(store, submissions, claims_kept_seconds)
 
 
-async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_seconds: int) -> list[Answers]:
+async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_seconds: int) -> Committed:
     work: Work | None = None
+    batch: Batch | None = None
     needs = touched(command for submission in submissions for command in submission.commands)
     for submission in submissions:
         if submission.claiming is not None:
@@ -58,7 +69,7 @@ async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_s
                 transaction.append(batch)
     except CommitUnknownError as error:
         await _require_stored(store, work, error)
-    return answers
+    return Committed(answers, batch.wallets if batch else [])
 
 
 async def _require_stored(store: Store, work: Work | None, error: CommitUnknownError) -> None:

@@ -15,7 +15,7 @@ from itertools import islice, repeat
 
 import msgspec
 
-from monedero.engine.batch import CLAIMS_KEPT_SECONDS, all_found_again, commit, found_again
+from monedero.engine.batch import CLAIMS_KEPT_SECONDS, Committed, all_found_again, commit, found_again
 from monedero.engine.observer import BatchEnded, Observer
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
@@ -28,6 +28,7 @@ from monedero.storage.store import (
     StoreUnavailableError,
 )
 
+NOTHING_COMMITTED = Committed([], [])
 _logger = logging.getLogger(__name__)
 
 
@@ -258,26 +259,28 @@ class Engine:
 
     async def _commit(self, submissions: Sequence[Submission], since: float) -> list[Answers]:
         if not self._observers:
-            return await commit(self._store, submissions, self._claims_kept_seconds)
+            return (await commit(self._store, submissions, self._claims_kept_seconds)).answers
         began = time.perf_counter()
         try:
-            answers = await commit(self._store, submissions, self._claims_kept_seconds)
+            committed = await commit(self._store, submissions, self._claims_kept_seconds)
         except Exception as error:
-            self._tell(submissions, [], error, since, began)
+            self._tell(submissions, NOTHING_COMMITTED, error, since, began)
             raise
-        self._tell(submissions, answers, None, since, began)
-        return answers
+        self._tell(submissions, committed, None, since, began)
+        return committed.answers
 
     def _tell(
         self,
         submissions: Sequence[Submission],
-        answers: Sequence[Answers],
+        committed: Committed,
         failure: Exception | None,
         since: float,
         began: float,
     ) -> None:
         ended = time.perf_counter()
-        batch = BatchEnded(submissions, answers, failure, began - since, ended - began, self._waiting)
+        batch = BatchEnded(
+            submissions, committed.answers, committed.wallets, failure, began - since, ended - began, self._waiting
+        )
         for observer in self._observers:
             try:
                 observer.batch_ended(batch)

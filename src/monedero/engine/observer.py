@@ -6,16 +6,19 @@ from typing import Protocol
 import msgspec
 
 from monedero.engine.work import Answers, Outcome, Submission
+from monedero.ledger.state import Wallet
 
 
 class BatchEnded(msgspec.Struct, frozen=True, gc=False):
     """A batch that was committed, or was not because of `failure`; then it has no answers.
 
-    `queued_seconds` is how long the submission that came first had waited, `waiting` how many commands wait now.
+    `wallets` are those that it has changed, as it leaves them. `queued_seconds` is how long the submission that came
+    first had waited, `waiting` how many commands wait now.
     """
 
     submissions: Sequence[Submission]
     answers: Sequence[Answers]
+    wallets: Sequence[Wallet]
     failure: Exception | None
     queued_seconds: float
     commit_seconds: float

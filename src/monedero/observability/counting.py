@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import Counter, Histogram
@@ -83,9 +82,8 @@ class RequestCounts:
 class EngineCounts:
     """Counts batches and what is in them, for itself until they are shown."""
 
-    def __init__(self, metrics: Metrics, currency_of: Callable[[WalletId], str]) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._currency_of = currency_of
         self._sizes = _Times(metrics.batch_commands)
         self._durations = _Times(metrics.batch_duration)
         self._waits = _Times(metrics.queue_wait)
@@ -104,13 +102,14 @@ class EngineCounts:
         if failure:
             return
         self._replays += batch.replays
+        currencies = {wallet.id: wallet.currency for wallet in batch.wallets}
         for outcome in batch.outcomes:
             if isinstance(outcome, Recorded):
                 event = outcome.event
                 self._events[type(event)] += 1
                 self._size = outcome.position + 1
                 if isinstance(event, Accepted):
-                    self._units[type(event), self._currency_of(_moved_wallet(event))] += event.amount
+                    self._units[type(event), currencies.get(_moved_wallet(event), "")] += event.amount
             elif isinstance(outcome, Refusal):
                 self._refusals[outcome.code] += 1
 

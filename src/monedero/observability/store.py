@@ -4,17 +4,12 @@ What the port has is passed on by name, so that an operation that is new there n
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, cast
 
-from monedero.ledger.ids import WalletId
-from monedero.ledger.state import Wallet
-from monedero.storage.store import Batch, Queries, Store, Transaction
-
-LATEST_WALLETS = 65_536
-"""Of which the currencies are kept, at least; far more than two batches change."""
+from monedero.storage.store import Queries, Store, Transaction
 
 
 class StoreObserver(Protocol):
@@ -24,33 +19,13 @@ class StoreObserver(Protocol):
         """Hear of one operation."""
 
 
-class Currencies:
-    """The currencies of the wallets that changed lately; that of a wallet is the same for ever."""
-
-    def __init__(self) -> None:
-        self._latest: dict[WalletId, str] = {}
-        self._before: dict[WalletId, str] = {}
-
-    def note(self, wallets: Iterable[Wallet]) -> None:
-        """Keep those of some wallets."""
-        if len(self._latest) > LATEST_WALLETS:
-            self._before, self._latest = self._latest, {}
-        for wallet in wallets:
-            self._latest[wallet.id] = wallet.currency
-
-    def of(self, wallet: WalletId) -> str:
-        """Return that of a wallet; empty if it did not change lately."""
-        return self._latest.get(wallet) or self._before.get(wallet, "")
-
-
 class ObservedStore:
-    """A store, watched; `currencies` are those of the wallets in its batches."""
+    """A store, watched."""
 
     def __init__(self, store: Store, observers: Sequence[StoreObserver]) -> None:
         self._store = store
         self._observers = observers
         self.queries = cast("Queries", _Timed(store.queries, self.tell))
-        self.currencies = Currencies()
 
     def as_store(self) -> Store:
         """Return itself as what it stands for: it passes on what it does not time."""
@@ -73,7 +48,7 @@ class ObservedStore:
         began, failed = 0.0, True
         try:
             async with self._store.transaction() as transaction:
-                yield cast("Transaction", _ObservedTransaction(transaction, self))
+                yield cast("Transaction", _Timed(transaction, self.tell))
                 began = time.perf_counter()
             failed = False
         finally:
@@ -108,17 +83,3 @@ class _Timed:
 
         setattr(self, name, timed)
         return timed
-
-
-class _ObservedTransaction(_Timed):
-    """A transaction of which the currencies are noted, too."""
-
-    def __init__(self, transaction: Transaction, store: ObservedStore) -> None:
-        super().__init__(transaction, store.tell)
-        self._transaction = transaction
-        self._store = store
-
-    def append(self, batch: Batch) -> None:
-        """See Transaction.append."""
-        self._store.currencies.note(batch.wallets)
-        self._transaction.append(batch)

@@ -54,30 +54,22 @@ Answer = TypeVar("Answer")
 
 
 class _Line:
-    """Transactions one behind the other, each decided on what those before it leave, up to the first that fails.
-
-    `head` and `wallets` are as the last one leaves them; of the wallets, those that are not written yet.
-    """
+    """Transactions one behind the other, each decided on what those before it leave, up to the first that fails."""
 
     def __init__(self, head: Head) -> None:
         self.head = head
-        self.wallets: dict[WalletId, Wallet] = {}
+        """As the last one leaves it."""
+        self.ahead: dict[int, list[Wallet]] = {}
+        """What those that may not be written yet leave, in their order."""
         self.handed_over = 0
         """How many transactions the thread was given."""
         self.done = 0
         """How many it has carried out, which readers then see. Only the thread changes it."""
 
-    def append(self, batch: Batch) -> None:
-        """Put a batch at the end."""
-        self.head = batch.head
-        for wallet in batch.wallets:
-            self.wallets[wallet.id] = wallet
-
-    def forget(self, wallets: Iterable[Wallet]) -> None:
-        """Forget wallets that are written, but for those that have changed again."""
-        for wallet in wallets:
-            if self.wallets.get(wallet.id) is wallet:
-                del self.wallets[wallet.id]
+    @property
+    def wallets(self) -> dict[WalletId, Wallet]:
+        """The wallets that may not be written yet, as the last one leaves them."""
+        return {wallet.id: wallet for wallets in self.ahead.values() for wallet in wallets}
 
 
 class FileTransaction:
@@ -118,22 +110,25 @@ class Writer:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[FileTransaction]:
         """See Store.transaction. Another one may begin as soon as this one was handed to the thread."""
-        async with self._deciding:
-            if self._line is None:
-                # It goes on where the file ends when the thread is done with whatever was handed over before.
-                self._line = _Line(await self._on_thread(self._read_head))
-            line = self._line
-            with self._ends_the_line():
+        try:
+            async with self._deciding:
+                if self._line is None:
+                    # It goes on where the file ends when the thread is done with whatever was handed over before.
+                    self._line = _Line(await self._on_thread(self._read_head))
+                line = self._line
                 transaction = FileTransaction(self, line)
                 yield transaction
-                batch = transaction.batch
-                if batch is None and line.done == line.handed_over:
+                batch, number = transaction.batch, line.handed_over
+                if batch is None and line.done == number:
                     return
                 written = self._hand_over(line, batch)
-        with self._ends_the_line():
             await written
-        if batch is not None:
-            line.forget(batch.wallets)
+        except BaseException:
+            # Whatever happened, and a failed COMMIT may have happened: the line ends, and the file is asked anew.
+            self._line = self._size = None
+            self._hot.clear()
+            raise
+        line.ahead.pop(number, None)
 
     async def load(self, touched: Touched, line: _Line) -> State:
         """Return what exists of `touched`, as the line leaves it."""
@@ -174,40 +169,26 @@ class Writer:
         self._thread.shutdown()
         self._connection.close()
 
-    async def _on_thread(self, work: Callable[[], Answer]) -> Answer:
-        """Run what touches the disk, and say what its failure means."""
-        with _failures_named():
-            return await self._queued(work)
-
-    def _queued(self, work: Callable[[], Answer]) -> asyncio.Future[Answer]:
-        """Have the thread do something, after all that it was given before."""
+    def _on_thread(self, work: Callable[[], Answer]) -> asyncio.Future[Answer]:
+        """Have the thread do what touches the disk, after all that it was given before."""
         return asyncio.get_running_loop().run_in_executor(self._thread, self._on_disk, work)
 
     def _on_disk(self, work: Callable[[], Answer]) -> Answer:
         try:
-            return work()
-        except _BROKEN:
-            self._broken = True
-            raise
-
-    @contextmanager
-    def _ends_the_line(self) -> Iterator[None]:
-        """Name the failures. After one the file is asked anew, since even a failed COMMIT may have happened."""
-        try:
             with _failures_named():
-                yield
-        except BaseException:
-            self._line = self._size = None
-            self._hot.clear()
+                return work()
+        except StoreBrokenError:
+            self._broken = True
             raise
 
     def _hand_over(self, line: _Line, batch: Batch | None) -> asyncio.Future[None]:
         """Have the thread write a batch, or only see to it that those before it were written."""
-        steps = steps_of(batch) if batch else []
-        written = self._queued(partial(self._carry_out, line, line.handed_over, steps, batch))
+        steps, number = steps_of(batch) if batch else [], line.handed_over
+        written = self._on_thread(partial(self._carry_out, line, number, steps, batch))
         line.handed_over += 1
         if batch:
-            line.append(batch)
+            line.head = batch.head
+            line.ahead[number] = batch.wallets
         return written
 
     def _read_head(self) -> Head:
@@ -217,9 +198,9 @@ class Writer:
 
     def _take_known(self, ids: Iterable[WalletId], state: State, line: _Line) -> list[WalletId]:
         """Take what is about to be written, or hot; return what is neither."""
-        cold = []
+        cold, ahead = [], line.wallets if line.ahead else {}
         for wallet_id in ids:
-            if known := line.wallets.get(wallet_id) or self._hot.get(wallet_id):
+            if known := ahead.get(wallet_id) or self._hot.get(wallet_id):
                 state.wallets[wallet_id] = known
             else:
                 cold.append(wallet_id)
