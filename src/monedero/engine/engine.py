@@ -85,8 +85,8 @@ class Engine:
         self._committing = 0
         """How many batches are being committed."""
         self._claiming: set[bytes] = set()
-        self._due = asyncio.Event()
-        """Set when a batch may be due, and in the end."""
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Where those wait who found no batch to commit."""
         self._stopped = False
         self._broken = False
         self._loop: asyncio.AbstractEventLoop
@@ -154,7 +154,7 @@ class Engine:
         self._queue.append(_Waiting(submissions, future, time.perf_counter(), size))
         self._waiting += size
         if self._batch_is_due():
-            self._due.set()
+            self._wake_one()
         return future
 
     @property
@@ -175,7 +175,7 @@ class Engine:
     async def drain(self) -> None:
         """Take no more commands, finish those that were taken, and stop. Cancelling the wait cancels nothing else."""
         self._stopped = True
-        self._due.set()
+        self._wake_all()
         if self._task is not None:
             await asyncio.shield(self._task)
 
@@ -200,8 +200,8 @@ class Engine:
     async def _commit_batches(self) -> None:
         while self._queue or not self._stopped:
             if not self._batch_is_due():
-                self._due.clear()
-                await self._due.wait()
+                self._idle.append(idle := self._loop.create_future())
+                await idle
                 continue
             batch = self._next_batch()
             submissions = [submission for waiting in batch for submission in waiting.submissions]
@@ -214,7 +214,15 @@ class Engine:
             finally:
                 self._committing -= 1
             _answer(batch, answers)
-        self._due.set()
+        self._wake_all()
+
+    def _wake_one(self) -> None:
+        if self._idle and not (idle := self._idle.popleft()).done():
+            idle.set_result(None)
+
+    def _wake_all(self) -> None:
+        while self._idle:
+            self._wake_one()
 
     def _batch_is_due(self) -> bool:
         """Tell whether the next batch should go: it can grow until the one before it is committed, or it is full."""
