@@ -251,13 +251,13 @@ def test_stopping(offline: Service, by: signal.Signals) -> None:
 def test_stopping_finishes_what_was_accepted(tmp_path: Path) -> None:
     """Who waits longer than a stopping server does is told where to look, and there the command is."""
     limits = {"MONEDERO_QUEUE_LIMIT_COMMANDS": "4", "MONEDERO_BATCH_LIMIT_COMMANDS": "1"}
-    with Service(tmp_path / "ledger.db", **limits) as running, ThreadPoolExecutor(6) as threads:
+    with Service(tmp_path / "ledger.db", **limits) as running, ThreadPoolExecutor(7) as threads:
         with running.client() as client:
             world = World(client)
         deposit = f"{running.base}/customers/wallets/{world.wallet}/deposit"
         other = sqlite3.connect(running.database, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")  # Nothing can be written until this ends: one is begun, four wait.
-        asked = [threads.submit(httpx.post, deposit, json={"amount": 1}, timeout=30) for _ in range(6)]
+        other.execute("BEGIN IMMEDIATE")  # Nothing can be written until this ends: two are begun, four wait.
+        asked = [threads.submit(httpx.post, deposit, json={"amount": 1}, timeout=30) for _ in range(7)]
         until(lambda: sum(each.done() for each in asked) == 1)
         running.process.send_signal(signal.SIGTERM)
         answers = [each.result() for each in asked]
@@ -270,8 +270,8 @@ def test_stopping_finishes_what_was_accepted(tmp_path: Path) -> None:
             looked_up = [client.get(answer.headers.get("location", "/none")) for answer in answers]
 
     assert code == 0
-    assert [answer.status_code for answer in answers] == [503] * 6
-    assert sorted(answer.status_code for answer in looked_up) == [200] * 5 + [404]
+    assert [answer.status_code for answer in answers] == [503] * 7
+    assert sorted(answer.status_code for answer in looked_up) == [200] * 6 + [404]
 
 
 @pytest.mark.parametrize(
@@ -357,9 +357,9 @@ def test_a_full_queue_over_http(tmp_path: Path) -> None:
         world = World(client)
         deposit = f"{running.base}/customers/wallets/{world.wallet}/deposit"
         other = sqlite3.connect(running.database, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")  # Holds the transaction that is begun; two more commands may wait.
+        other.execute("BEGIN IMMEDIATE")  # Holds the two transactions that are begun; two more commands may wait.
         asked = [threads.submit(httpx.post, deposit, json={"amount": 1}, timeout=30) for _ in range(10)]
-        until(lambda: sum(each.done() for each in asked) == 7)
+        until(lambda: sum(each.done() for each in asked) == 6)
         reading = client.get(f"/wallets/{world.wallet}")
         other.execute("ROLLBACK")
         other.close()
@@ -368,8 +368,8 @@ def test_a_full_queue_over_http(tmp_path: Path) -> None:
 
     assert reading.status_code == 200
     busy = [answer for answer in answers if answer.status_code == 503]
-    assert [answer.status_code for answer in answers if answer not in busy] == [201] * 3
-    assert balance == "3"
+    assert [answer.status_code for answer in answers if answer not in busy] == [201] * 4
+    assert balance == "4"
     for answer in busy:
         assert answer.headers["retry-after"] == "1"
         assert answer.json() == {"detail": "Too many commands are waiting; try again shortly"}
