@@ -95,7 +95,13 @@ class Settings(BaseSettings):
         Field(description="How long a body may take, or a pause in a stream of commands, in seconds; over it: 408."),
     ] = 10.0
     write_timeout_seconds: Annotated[
-        Seconds, Field(description="How long a client may leave an answer unread, in seconds; over it: disconnected.")
+        Seconds,
+        Field(
+            description=(
+                "How long a client may leave an answer unread, or send on after the last, in seconds; over it: "
+                "disconnected."
+            )
+        ),
     ] = 10.0
     keep_alive_seconds: Annotated[Positive, Field(description="How long an idle connection is kept, in seconds.")] = 5
     unready_seconds: Annotated[

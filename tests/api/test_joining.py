@@ -23,6 +23,12 @@ class Below(asyncio.Transport):
         self.calls.append("close")
         self.gone = True
 
+    def write_eof(self) -> None:
+        self.calls.append("end")
+
+    def resume_reading(self) -> None:
+        self.calls.append("read on")
+
     def abort(self) -> None:
         self.calls.append("abort")
         self.gone = True
@@ -31,12 +37,14 @@ class Below(asyncio.Transport):
         return self.gone
 
 
-def written(use: Callable[[JoiningTransport, Below], None]) -> tuple[list[bytes | str], list[bytes | str]]:
+def written(
+    use: Callable[[JoiningTransport, Below], None], *, sending: bool = False
+) -> tuple[list[bytes | str], list[bytes | str]]:
     """Return what reached the transport below during the turn, and in all after the next one."""
 
     async def scenario() -> tuple[list[bytes | str], list[bytes | str]]:
         below = Below()
-        use(JoiningTransport(below, asyncio.get_running_loop()), below)
+        use(JoiningTransport(below, asyncio.get_running_loop(), lambda: sending), below)
         during = below.calls.copy()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -73,6 +81,19 @@ def test_close_waits_for_what_is_held() -> None:
         transport.close()
 
     assert written(use) == ([b"last words", "close"],) * 2
+
+
+def test_close_waits_for_a_client_that_is_sending() -> None:
+    """It says that nothing more comes, once, and then nothing; it reads on, so that the client can end."""
+
+    def use(transport: JoiningTransport, _: Below) -> None:
+        transport.write(b"last words")
+        transport.close()
+        transport.write(b"too late")
+        transport.close()
+        assert transport.is_closing()
+
+    assert written(use, sending=True) == ([b"last words", "end", "read on"],) * 2
 
 
 def test_a_client_that_is_gone_is_written_to_no_more() -> None:

@@ -392,6 +392,55 @@ def test_body_after_an_early_answer_ends_at_the_deadline(served: Served) -> None
     assert took_seconds < TIMEOUT_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
 
 
+def test_who_is_still_sending_gets_the_refusal(served: Served) -> None:
+    """Closed with much of it unread, the connection would break, and the refusal be lost on the way."""
+    with served.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\n" + header_of(8_000_000))
+        answer = read_answer(client)
+
+    assert answer.status == 431
+    wait_until(lambda: served.connections() == 0)
+
+
+def test_what_comes_after_the_last_answer_is_thrown_away(served: Served) -> None:
+    """When the server stops, another request behind a body that nobody waited for is not carried out."""
+    with served.connect() as client:
+        client.sendall(b"POST /early HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na")
+        answer = read_echo(client)
+        served.server.should_exit = True
+        rest = read_to_end(client)
+        client.sendall(b"a" * 8 + b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    wait_until(lambda: served.connections() == 0)
+
+    assert (answer, rest) == (b"0", b"")
+    assert served.server.server_state.total_requests == 1
+
+
+@pytest.mark.parametrize("limits", [ConnectionLimits(HEADER_LIMIT_BYTES, 60, 60, 60)])
+def test_who_has_sent_all_is_closed_at_once(served: Served) -> None:
+    """After a whole request, however its end came, a connection that is closed waits for nothing."""
+    with served.connect() as client:
+        client.sendall(REQUEST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        with served.connect() as other:
+            other.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            read_echo(other)
+        client.sendall(b"0\r\n\r\n")
+        read_to_end(client)
+        wait_until(lambda: served.connections() == 0)
+
+
+def test_who_goes_on_after_the_last_answer_is_cut_off(served: Served) -> None:
+    """A connection that waits for the client's end does so for the time to take an answer, not for ever."""
+    with served.connect() as client:
+        client.sendall(b"POST /early HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\na")
+        read_to_end(client)
+        started = time.monotonic()
+        wait_until(lambda: served.connections() == 0)
+        took_seconds = time.monotonic() - started
+
+    assert took_seconds < TIMEOUT_SECONDS + 2 * SWEEP_SECONDS + SLACK_SECONDS
+
+
 def test_time_in_which_we_do_not_read_is_not_the_clients(served: Served) -> None:
     """A body that waits because the application does not take it yet is not refused as slow."""
     url = f"http://127.0.0.1:{served.port}/busy"

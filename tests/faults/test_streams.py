@@ -21,6 +21,7 @@ TIMEOUT_SECONDS = 1.0
 SWEEP_SECONDS = 1.0
 SLACK_SECONDS = 5.0
 """For the machine itself, on top of what is promised."""
+STOP_SECONDS = 20.0
 UNREAD_MEGABYTES = 20
 
 
@@ -302,6 +303,44 @@ def test_a_stream_ends_in_order_when_the_service_stops(tmp_path: Path) -> None:
         assert stored(client, done[::7])
         assert all(client.get(each["location"]).status_code == 200 for each in unknown)
         assert client.get(f"/wallets/{world.wallet}").json()["balance"] == len(done)
+
+
+@pytest.mark.parametrize("reads_on", [True, False], ids=["reads on", "never reads"])
+def test_a_client_that_is_behind_when_the_service_stops(tmp_path: Path, reads_on: bool) -> None:
+    """Who did not read until the last moment still hears all of it, if soon; who never does holds nobody up."""
+    patience = str(2 * STOP_SECONDS)
+    with Service(tmp_path / "ledger.db", MONEDERO_WRITE_TIMEOUT_SECONDS=patience) as service:
+        with service.client() as client:
+            world = World(client)
+        with Stream(service.base, accept="application/problem+json") as stream:
+            sender = pump(stream, world, threading.Event())
+            require_answers_pile_up(stream)
+            service.process.send_signal(signal.SIGTERM)
+            wait_for_cancelling(service)
+            answers = stream.rest() if reads_on else []
+            _, said = service.process.communicate(timeout=STOP_SECONDS)
+        sender.join()
+
+    assert service.process.returncode == 0
+    assert "Traceback" not in said
+    assert stream.cut is False
+    if reads_on:
+        assert [each["body"]["code"] for each in answers if each["status"] != 201][-1:] == ["stopping"]
+
+
+def require_answers_pile_up(stream: Stream) -> None:
+    """Wait until the service reads no more, since nobody takes its answers."""
+    while select.select([], [stream.socket], [], SLACK_SECONDS / 5)[1]:
+        select.select([], [], [], SLACK_SECONDS / 50)
+
+
+def wait_for_cancelling(service: Service) -> None:
+    """Wait until the service has waited long enough for those that are being answered."""
+    assert service.process.stderr is not None
+    for said in iter(service.process.stderr.readline, ""):
+        if "Cancel 1 running task" in said:
+            return
+    raise AssertionError("the service waits for nobody")
 
 
 def test_what_a_stream_answered_survives_a_crash(tmp_path: Path) -> None:

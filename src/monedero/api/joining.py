@@ -1,6 +1,7 @@
 """A transport that writes at once what belongs together: the head and the body of an answer."""
 
 import asyncio
+from collections.abc import Callable
 
 Data = bytes | bytearray | memoryview
 
@@ -15,10 +16,15 @@ class JoiningTransport(asyncio.Transport):
     an answer, and answers that leave together wake it once (docs/decisions/0022).
     """
 
-    def __init__(self, below: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, below: asyncio.Transport, loop: asyncio.AbstractEventLoop, is_sending: Callable[[], bool]
+    ) -> None:
+        """`is_sending` tells whether the client may be in the middle of a request."""
         super().__init__()
         self._below = below
         self._loop = loop
+        self._is_sending = is_sending
+        self._lingers = False
         self._parts: list[Data] = []
         self._bytes = 0
 
@@ -37,13 +43,24 @@ class JoiningTransport(asyncio.Transport):
             joined = b"".join(self._parts)
             self._parts.clear()
             self._bytes = 0
-            if not self._below.is_closing():
+            if not self.is_closing():
                 self._below.write(joined)
 
     def close(self) -> None:
-        """Write what is held back, then close."""
+        """Write what is held back, then close; of a client that is still sending, wait for its end.
+
+        Closed with bytes unread, the system would break the connection, and the client lose what it has not yet taken
+        (RFC 9112, 9.6). What it sends is thrown away: see LimitedProtocol, which also sees to it that it ends.
+        """
         self.flush()
-        self._below.close()
+        if self.is_closing():
+            return
+        if self._is_sending():
+            self._lingers = True
+            self._below.write_eof()
+            self._below.resume_reading()
+        else:
+            self._below.close()
 
     def abort(self) -> None:
         """Close at once; what is held back is lost."""
@@ -51,7 +68,7 @@ class JoiningTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """See asyncio.Transport."""
-        return self._below.is_closing()
+        return self._lingers or self._below.is_closing()
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         """See asyncio.Transport."""

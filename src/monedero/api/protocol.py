@@ -147,7 +147,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
         """Refuse one connection too many; start the time for the first headers, and the sweep if none is under way."""
-        super().connection_made(JoiningTransport(transport, self.loop))
+        super().connection_made(JoiningTransport(transport, self.loop, self.is_receiving))
         self.deadline = self.loop.time() + self.limits.header_timeout_seconds
         if len(self.connections) > self.limits.connections:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again shortly")
@@ -155,9 +155,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self.swept.add(self.server_state)
             self.loop.call_later(self.sweep_seconds, self.sweep, self.loop, self.server_state)
 
+    def is_receiving(self) -> bool:
+        """Tell whether a request has begun to come and has not ended."""
+        return self.in_body or self.pending_bytes > 0
+
     def data_received(self, data: bytes) -> None:
-        """Parse what came; a first byte starts the time for headers. What comes after a refusal is thrown away."""
-        if self.refused:
+        """Parse what came; a first byte starts the time for headers. What comes after a last answer is thrown away."""
+        if self.refused or self.transport.is_closing():
             return
         self.idle_deadline = inf
         if self.deadline == inf:
@@ -217,6 +221,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Stop the clock until the next request."""
         super().on_message_complete()
+        self.pending_bytes = 0
         self.in_body = False
         self.deadline = inf
         self.begin_to_idle()  # If the answer was there before the request was.

@@ -1,5 +1,6 @@
 """The server of one process: uvicorn over our application, with our limits."""
 
+import asyncio
 import gc
 import logging
 import resource
@@ -8,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 from types import FrameType
 
@@ -31,7 +33,10 @@ COLLECT_AFTER_OBJECTS = 10_000
 """More alive than before: next to nothing of a request is part of a cycle, so that looking sooner finds nothing."""
 FILES_BESIDE_CONNECTIONS = 128
 DRAIN_SECONDS = 1
-"""For requests that are being answered when the service stops; what was queued is committed all the same."""
+"""For requests that are being answered when the service stops, and again for their clients to take the answers.
+
+What was queued is committed all the same.
+"""
 FAILED = 1
 
 _logger = logging.getLogger(__name__)
@@ -121,6 +126,12 @@ class Server(uvicorn.Server):
             self._on_started()
         if self.should_exit and self.started:
             await self.main_loop()  # The signal came before it, and uvicorn would leave at once.
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as uvicorn does, then wait a little for those whom it cancelled to say so to their clients."""
+        await super().shutdown(sockets)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wait_tasks_to_complete(), DRAIN_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Say that no more requests should come, and leave in a while; at a second signal, now."""
