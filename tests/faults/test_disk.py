@@ -27,14 +27,6 @@ from tests.support import accepted, commit, deposit, new_wallet, registration, r
 
 
 @pytest.fixture
-def disk(request: pytest.FixtureRequest) -> Iterator[FaultyDisk]:
-    """Return a disk to spoil."""
-    made = FaultyDisk(f"faulty-{request.node.name}")
-    yield made
-    made.unregister()
-
-
-@pytest.fixture
 def store(database: Path, disk: FaultyDisk) -> Iterator[SqliteStore]:
     """Return a ledger on that disk."""
     opened = SqliteStore(database, vfs=disk.name)

@@ -5,7 +5,8 @@ The disk holds the first batch's sync, so it is neither stored nor failed when t
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from monedero.ledger.errors import VersionMismatch
 from monedero.ledger.events import DebitAccepted, DebitDenied, DepositAccepted, Recorded
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import Wallet
 from monedero.storage.sqlite import SqliteStore, statements
 from monedero.storage.sqlite.writer import FileTransaction
 from monedero.storage.store import CommitUnknownError, NotStoredError, StoreError
@@ -52,14 +54,6 @@ class CountingStore(SqliteStore):
             return self.decided > before
 
         await happened(one_more)
-
-
-@pytest.fixture
-def disk(request: pytest.FixtureRequest) -> Iterator[FaultyDisk]:
-    """Return a disk to spoil."""
-    made = FaultyDisk(f"overlap-{request.node.name}")
-    yield made
-    made.unregister()
 
 
 @pytest.fixture
@@ -134,6 +128,16 @@ class Overlapping:
     def add(self, batch: Submission) -> None:
         """Submit one more."""
         self._answers.append(asyncio.create_task(self.engine.submit_all(batch)))
+
+    async def until_one_waits(self) -> None:
+        """Wait until the thread has something to do behind what it is doing."""
+        thread: Any = self._store._writer._thread  # noqa: SLF001 - nothing else shows what waits
+
+        async def waits() -> bool:
+            return bool(thread._work_queue.qsize())  # noqa: SLF001 - likewise
+
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await happened(waits)
 
     async def let_go(self) -> list[Answers | BaseException]:
         """Let the first one be written, or fail; return what each is told. `order` says when."""
@@ -246,9 +250,9 @@ def test_the_third_rests_on_the_second(
 
     assert [events(each) for each in run(scenario())] == [[DepositAccepted] * 2] * 3  # type: ignore[arg-type]
     assert balances(store, wallet) == [222]
-    line = store._writer._line  # noqa: SLF001 - nothing else shows what is kept
-    assert line is not None
-    assert not line.wallets
+    series = store._writer._series  # noqa: SLF001 - nothing else shows what is kept
+    assert series is not None
+    assert not series.wallets
 
 
 def test_a_batch_that_rests_on_a_lost_one_is_decided_again(
@@ -391,8 +395,7 @@ def test_what_is_tried_again_is_not_written_to_a_failed_disk(
         await overlapping.begin(full(deposit(wallet, 1), deposit(wallet, 1)))
         upsetting = deposit(wallet, 100, "\ud800")
         rest = [asyncio.create_task(overlapping.engine.submit(each)) for each in (deposit(wallet, 10), upsetting)]
-        for _ in range(20):  # Until the first part waits for the thread.
-            await asyncio.sleep(0)
+        await overlapping.until_one_waits()
         disk.failing_syncs = failing_syncs
         answers = await overlapping.let_go()
         return [*answers, *await asyncio.gather(*rest, return_exceptions=True)]
@@ -422,7 +425,7 @@ class FailingReads(FailingCommit):
 def test_after_a_failed_read_nothing_more_is_written(
     store: CountingStore, overlapping: Overlapping, wallet: WalletId, read: str
 ) -> None:
-    """A look-up, or the beginning of a new line, meets the failing disk: the batches behind it are not written."""
+    """A look-up, or the beginning of a new series, meets the failing disk: the batches behind it are not written."""
 
     async def scenario() -> list[Answers | BaseException]:
         await overlapping.begin(
@@ -450,8 +453,7 @@ def test_a_look_up_that_meets_a_failed_disk_says_that_nobody_knows(
     async def scenario() -> list[Answers | BaseException]:
         await overlapping.begin(full(deposit(wallet, 1), deposit(wallet, 1)))
         overlapping.add(Submission((deposit(wallet, 10), deposit(wallet, 10)), claiming("k", b"request")))
-        for _ in range(20):  # Until its claim is looked for, behind the first.
-            await asyncio.sleep(0)
+        await overlapping.until_one_waits()
         return await overlapping.let_go()
 
     reads = statements.LOAD_CLAIMS, statements.EVENT_IS_STORED
@@ -460,6 +462,33 @@ def test_a_look_up_that_meets_a_failed_disk_says_that_nobody_knows(
     assert isinstance(first, CommitUnknownError)
     assert isinstance(second, CommitUnknownError | EngineStoppedError)
     assert transactions_in(store) == 2
+
+
+def test_a_position_is_not_shown_before_its_wallets(
+    store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers hear of a batch's positions once its wallets are those that it leaves."""
+    keep, keeping, go = store._writer._hot.keep, threading.Event(), threading.Event()  # noqa: SLF001 - the moment between
+
+    def slowly(wallets: Iterable[Wallet]) -> None:
+        keeping.set()
+        go.wait(LIMIT_SECONDS)
+        keep(wallets)
+
+    async def scenario() -> list[object]:
+        size = await store.queries.size()
+        committing = asyncio.create_task(commit(store, alone(deposit(wallet, 10))))
+        assert await asyncio.to_thread(keeping.wait, LIMIT_SECONDS)
+        early = await store.queries_at(size)
+        go.set()
+        await committing
+        return [early, await store.queries_at(size)]
+
+    monkeypatch.setattr(store._writer._hot, "keep", slowly)  # noqa: SLF001 - likewise
+    early, late = run(scenario())
+    assert early is None
+    assert late is not None
+    assert balances(store, wallet) == [10]
 
 
 def test_an_engine_that_is_abandoned_leaves_no_gap(

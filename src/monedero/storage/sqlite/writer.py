@@ -53,7 +53,7 @@ _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, a
 Answer = TypeVar("Answer")
 
 
-class _Line:
+class _Series:
     """Transactions one behind the other, each decided on what those before it leave, up to the first that fails."""
 
     def __init__(self, head: Head) -> None:
@@ -73,20 +73,20 @@ class _Line:
 
 
 class FileTransaction:
-    """One batch, decided on what the line leaves."""
+    """One batch, decided on what the series leaves."""
 
-    def __init__(self, writer: "Writer", line: _Line) -> None:
+    def __init__(self, writer: "Writer", series: _Series) -> None:
         self._writer = writer
-        self._line = line
+        self._series = series
         self.batch: Batch | None = None
 
     async def load(self, touched: Touched) -> State:
         """See Transaction.load."""
-        return await self._writer.load(touched, self._line)
+        return await self._writer.load(touched, self._series)
 
     async def head(self) -> Head:
         """See Transaction.head."""
-        return self._line.head
+        return self._series.head
 
     def append(self, batch: Batch) -> None:
         """See Transaction.append."""
@@ -100,7 +100,7 @@ class Writer:
         self._connection = connection
         connection.execute(statements.BATCH_VIEW)
         self._hot = hot
-        self._line: _Line | None = None
+        self._series: _Series | None = None
         self._deciding = asyncio.Lock()
         self._size: int | None = None
         self._broken = False
@@ -112,30 +112,30 @@ class Writer:
         """See Store.transaction. Another one may begin as soon as this one was handed to the thread."""
         try:
             async with self._deciding:
-                if self._line is None:
+                if self._series is None:
                     # It goes on where the file ends when the thread is done with whatever was handed over before.
-                    self._line = _Line(await self._on_thread(self._read_head))
-                line = self._line
-                transaction = FileTransaction(self, line)
+                    self._series = _Series(await self._on_thread(self._read_head))
+                series = self._series
+                transaction = FileTransaction(self, series)
                 yield transaction
-                batch, number = transaction.batch, line.handed_over
-                if batch is None and line.done == number:
+                batch, number = transaction.batch, series.handed_over
+                if batch is None and series.done == number:
                     return
-                written = self._hand_over(line, batch)
+                written = self._hand_over(series, batch)
             await written
         except BaseException:
-            # Whatever happened, and a failed COMMIT may have happened: the line ends, and the file is asked anew.
-            self._line = self._size = None
+            # Whatever happened, and a failed COMMIT may have happened: the series ends, and the file is asked anew.
+            self._series = self._size = None
             self._hot.clear()
             raise
-        line.ahead.pop(number, None)
+        series.ahead.pop(number, None)
 
-    async def load(self, touched: Touched, line: _Line) -> State:
-        """Return what exists of `touched`, as the line leaves it."""
+    async def load(self, touched: Touched, series: _Series) -> State:
+        """Return what exists of `touched`, as the series leaves it."""
         state = State()
         if touched.owners or touched.emails or touched.holds or touched.debited or touched.claims:
             await self._on_thread(partial(self._load, touched, state))
-        cold = self._take_known(touched.wallets | state.parties, state, line)
+        cold = self._take_known(touched.wallets | state.parties, state, series)
         if cold:
             await self._on_thread(partial(self._load_wallets, cold, state))
         return state
@@ -155,7 +155,6 @@ class Writer:
             except BaseException:
                 self._rollback()
                 raise
-        self._line = None
         self._hot.clear()
 
     async def size(self) -> int:
@@ -181,14 +180,14 @@ class Writer:
             self._broken = True
             raise
 
-    def _hand_over(self, line: _Line, batch: Batch | None) -> asyncio.Future[None]:
+    def _hand_over(self, series: _Series, batch: Batch | None) -> asyncio.Future[None]:
         """Have the thread write a batch, or only see to it that those before it were written."""
-        steps, number = steps_of(batch) if batch else [], line.handed_over
-        written = self._on_thread(partial(self._carry_out, line, number, steps, batch))
-        line.handed_over += 1
+        steps, number = steps_of(batch) if batch else [], series.handed_over
+        written = self._on_thread(partial(self._carry_out, series, number, steps, batch))
+        series.handed_over += 1
         if batch:
-            line.head = batch.head
-            line.ahead[number] = batch.wallets
+            series.head = batch.head
+            series.ahead[number] = batch.wallets
         return written
 
     def _read_head(self) -> Head:
@@ -196,9 +195,9 @@ class Writer:
         self._size = head.size
         return head
 
-    def _take_known(self, ids: Iterable[WalletId], state: State, line: _Line) -> list[WalletId]:
+    def _take_known(self, ids: Iterable[WalletId], state: State, series: _Series) -> list[WalletId]:
         """Take what is about to be written, or hot; return what is neither."""
-        cold, ahead = [], line.wallets if line.ahead else {}
+        cold, ahead = [], series.wallets if series.ahead else {}
         for wallet_id in ids:
             if known := ahead.get(wallet_id) or self._hot.get(wallet_id):
                 state.wallets[wallet_id] = known
@@ -227,17 +226,17 @@ class Writer:
             keys = apsw.carray(tuple(touched.claims), flags=apsw.SQLITE_CARRAY_BLOB)
             state.claims = {claim.key: claim for claim in map(to_claim, execute(statements.LOAD_CLAIMS, (keys,)))}
 
-    def _carry_out(self, line: _Line, number: int, steps: list[Step], batch: Batch | None) -> None:
+    def _carry_out(self, series: _Series, number: int, steps: list[Step], batch: Batch | None) -> None:
         """Write a batch, show what it leaves to readers. Raises TransientError: the one before it was not written."""
         if self._broken:
             raise StoreBrokenError("The disk has failed under the ledger, so nothing more is written")
-        if line.done != number:
+        if series.done != number:
             raise TransientError("The batch before this one was not written")
         if batch:
             self._write(steps)
-            self._size = batch.head.size
             self._hot.keep(batch.wallets)
-        line.done += 1
+            self._size = batch.head.size
+        series.done += 1
 
     def _write(self, steps: list[Step]) -> None:
         """Run a batch's steps in one transaction.
