@@ -37,6 +37,16 @@ class Below(asyncio.Transport):
         return self.gone
 
 
+class Client:
+    """Is in the middle of a request, or not."""
+
+    def __init__(self, sending: bool) -> None:
+        self.sending = sending
+
+    def is_receiving(self) -> bool:
+        return self.sending
+
+
 def written(
     use: Callable[[JoiningTransport, Below], None], *, sending: bool = False
 ) -> tuple[list[bytes | str], list[bytes | str]]:
@@ -44,7 +54,7 @@ def written(
 
     async def scenario() -> tuple[list[bytes | str], list[bytes | str]]:
         below = Below()
-        use(JoiningTransport(below, asyncio.get_running_loop(), lambda: sending), below)
+        use(JoiningTransport(below, asyncio.get_running_loop(), Client(sending)), below)
         during = below.calls.copy()
         await asyncio.sleep(0)
         await asyncio.sleep(0)

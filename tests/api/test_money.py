@@ -95,6 +95,17 @@ def test_a_hold_expires_by_itself(world: World) -> None:
     assert members(problem(world, f"/holds/{hold}/void")) == {"code": "hold_expired", "expired_at": soon}
 
 
+def test_a_misspelt_amount_does_not_mean_all(world: World) -> None:
+    """Without an amount all that is left moves, so a key that a refund or a capture cannot have is refused."""
+    paths = f"/transactions/{world.transaction}/refunds", f"/holds/{world.hold}/captures"
+    before = held(world)
+    found = [members(problem(world, path, ammount=1)) for path in paths]
+
+    assert [each["code"] for each in found] == ["unknown_key"] * 2
+    assert [each["errors"][0]["pointer"] for each in found] == ["/ammount"] * 2
+    assert held(world) == before
+
+
 def test_money_leaves_and_crosses(world: World) -> None:
     """Payouts and withdrawals have one side, transfers two of one customer."""
     second = world.created("/customers/wallets", customer_id=world.customer)

@@ -1,6 +1,7 @@
 """Clients that send too much, too slowly or not at all: each loses its own connection, and nobody else notices."""
 
 import asyncio
+import gc
 import json
 import logging
 import select
@@ -15,7 +16,7 @@ import httpx
 import pytest
 import uvicorn
 
-from monedero.api.protocol import ConnectionLimits, limited_protocol
+from monedero.api.protocol import ConnectionLimits, LimitedProtocol, PatientFlow, limited_protocol
 
 HEADER_LIMIT_BYTES = 8192
 TIMEOUT_SECONDS = 0.5
@@ -414,6 +415,59 @@ def test_what_comes_after_the_last_answer_is_thrown_away(served: Served) -> None
 
     assert (answer, rest) == (b"0", b"")
     assert served.server.server_state.total_requests == 1
+
+
+@pytest.mark.parametrize("limits", [ConnectionLimits(HEADER_LIMIT_BYTES, 60, 60, 60)])
+def test_a_stop_waits_for_no_headers(served: Served) -> None:
+    """A request whose headers have only begun to come is closed with nothing to wait for."""
+    with served.connect() as client:
+        client.sendall(HELD_REQUESTS["headers"])
+        with served.connect() as other:
+            other.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            read_echo(other)
+        served.server.should_exit = True
+        assert read_to_end(client) == b""
+        wait_until(lambda: served.connections() == 0)
+
+
+def test_a_connection_that_is_closed_leaves_nothing_behind(served: Served) -> None:
+    """Nothing of it refers to itself, so that it goes without the collector, which looks seldom."""
+    gc.collect()
+    gc.disable()
+    try:
+        for close in (b"connection: close\r\n", b""):
+            with served.connect() as client:
+                client.sendall(REQUEST + close + b"content-length: 1\r\n\r\na")
+                read_echo(client)
+        wait_until(lambda: not any(isinstance(each, LimitedProtocol) for each in gc.get_objects()))
+    finally:
+        gc.enable()
+
+
+def test_a_cancelled_answer_waits_on_for_the_client() -> None:
+    """Until it is cancelled again: a service that stops gives clients a while to take what they are answered."""
+
+    async def scenario() -> None:
+        flow = PatientFlow(asyncio.Transport())
+
+        async def answer() -> None:
+            for _ in range(2):
+                flow.pause_writing()
+                await flow.drain()
+
+        answering = asyncio.create_task(answer())
+        await asyncio.sleep(0)
+        answering.cancel()
+        await asyncio.sleep(0)
+        flow.resume_writing()
+        await asyncio.sleep(0)
+        assert not answering.done()
+        answering.cancel()
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await answering
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("limits", [ConnectionLimits(HEADER_LIMIT_BYTES, 60, 60, 60)])

@@ -34,9 +34,12 @@ def world(client: httpx.Client) -> World:
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[Service]:
     """Return a service of its own that waits a second for a client."""
-    timeout = str(TIMEOUT_SECONDS)
+    timeout, never = str(TIMEOUT_SECONDS), "60"
     with Service(
-        tmp_path / "ledger.db", MONEDERO_BODY_TIMEOUT_SECONDS=timeout, MONEDERO_WRITE_TIMEOUT_SECONDS=timeout
+        tmp_path / "ledger.db",
+        MONEDERO_BODY_TIMEOUT_SECONDS=timeout,
+        MONEDERO_WRITE_TIMEOUT_SECONDS=timeout,
+        MONEDERO_KEEP_ALIVE_SECONDS=never,
     ) as service:
         yield service
 
@@ -169,21 +172,25 @@ def test_a_stream_with_keys_can_be_sent_again(world: World, service: Service) ->
     "content_type", ["application/x-ndjson", "application/x-ndjson; charset=utf-8", "Application/X-NDJSON"]
 )
 def test_a_slow_stream_may_take_its_time_but_not_pause(strict: Service, content_type: str) -> None:
-    """Line after line it lasts far longer than a body may; a pause that is longer is cut off, with what was done."""
+    """Line after line it lasts far longer than a body may; a pause that is longer ends it, with half a line or none."""
     answers = []
-    with strict.client() as client, Stream(strict.base, content_type) as stream:
+    with strict.client() as client, Stream(strict.base, content_type, accept="application/problem+json") as stream:
         world = World(client)
         began = time.monotonic()
         while time.monotonic() < began + 3 * TIMEOUT_SECONDS + SWEEP_SECONDS:
             stream.send_command(deposit(world, 1))
             answers.append(stream.answer())
             select.select([], [], [], TIMEOUT_SECONDS / 4)
+        stream.send(line(deposit(world, 1))[:-1])
         paused = time.monotonic()
         end = stream.answer()
         pause_seconds = time.monotonic() - paused
+        after, closed = stream.answer(), stream.socket.recv(1) == b""
 
         assert [each and each["status"] for each in answers] == [201] * len(answers)
-        assert (end, stream.cut) == (None, True)
+        assert end is not None
+        assert (end["status"], end["body"]["code"], after, stream.cut) == (408, "too_slow", None, False)
+        assert closed
         assert pause_seconds < TIMEOUT_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
         assert world.balance(world.wallet) == str(len(answers))
 
@@ -308,22 +315,26 @@ def test_a_stream_ends_in_order_when_the_service_stops(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reads_on", [True, False], ids=["reads on", "never reads"])
 def test_a_client_that_is_behind_when_the_service_stops(tmp_path: Path, reads_on: bool) -> None:
     """Who did not read until the last moment still hears all of it, if soon; who never does holds nobody up."""
-    patience = str(2 * STOP_SECONDS)
-    with Service(tmp_path / "ledger.db", MONEDERO_WRITE_TIMEOUT_SECONDS=patience) as service:
+    patience, access = str(2 * STOP_SECONDS), tmp_path / "access.log"
+    with Service(
+        tmp_path / "ledger.db", MONEDERO_WRITE_TIMEOUT_SECONDS=patience, MONEDERO_ACCESS_LOG=str(access)
+    ) as service:
         with service.client() as client:
             world = World(client)
         with Stream(service.base, accept="application/problem+json") as stream:
             sender = pump(stream, world, threading.Event())
             require_answers_pile_up(stream)
             service.process.send_signal(signal.SIGTERM)
-            wait_for_cancelling(service)
+            wait_until_it_ends_requests(service)
             answers = stream.rest() if reads_on else []
             _, said = service.process.communicate(timeout=STOP_SECONDS)
         sender.join()
 
     assert service.process.returncode == 0
     assert "Traceback" not in said
+    assert '"error"' not in said
     assert stream.cut is False
+    assert "/batches" in access.read_text(encoding="utf-8")
     if reads_on:
         assert [each["body"]["code"] for each in answers if each["status"] != 201][-1:] == ["stopping"]
 
@@ -334,11 +345,11 @@ def require_answers_pile_up(stream: Stream) -> None:
         select.select([], [], [], SLACK_SECONDS / 50)
 
 
-def wait_for_cancelling(service: Service) -> None:
+def wait_until_it_ends_requests(service: Service) -> None:
     """Wait until the service has waited long enough for those that are being answered."""
     assert service.process.stderr is not None
     for said in iter(service.process.stderr.readline, ""):
-        if "Cancel 1 running task" in said:
+        if "ending requests" in said:
             return
     raise AssertionError("the service waits for nobody")
 

@@ -50,7 +50,7 @@ WRITES: tuple[tuple[str, Write], ...] = (
 """Every command that a client may give, by the path to which it is posted alone."""
 
 
-class NewCommand(msgspec.Struct, frozen=True):
+class NewCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A command: the path that it would be posted to, and the body."""
 
     path: Annotated[str, Meta(max_length=500)]
@@ -58,7 +58,7 @@ class NewCommand(msgspec.Struct, frozen=True):
     idempotency_key: Annotated[str, Meta(max_length=512)] | None = None
 
 
-class NewBatch(msgspec.Struct, frozen=True):
+class NewBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Commands to be carried out in their order; `atomic`: all of them or none."""
 
     commands: Annotated[list[NewCommand], Meta(min_length=1, max_length=LIMIT_COMMANDS)]

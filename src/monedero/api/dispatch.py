@@ -14,7 +14,6 @@ from monedero.api.http import (
     PROBLEM_JSON,
     ClientGoneError,
     Limits,
-    Message,
     Receive,
     Request,
     Response,
@@ -110,20 +109,10 @@ async def _send(response: Response | Streamed, send: Send) -> None:
     if isinstance(response, Response) and response.status not in _WITHOUT_BODY:
         headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    if isinstance(response, Response):
-        await send({"type": "http.response.body", "body": response.body})
-        return
-    async for part in response.parts:
-        await _send_part({"type": "http.response.body", "body": part, "more_body": True}, send)
-    await _send_part({"type": "http.response.body", "body": b""}, send)
-
-
-async def _send_part(part: Message, send: Send) -> None:
-    """Send a part of an answer, though the service stops: it waits a while longer for those who read on."""
-    try:
-        await send(part)
-    except asyncio.CancelledError:  # It waited for the client to take more, and nothing of the part was sent.
-        await send(part)
+    if isinstance(response, Streamed):
+        async for part in response.parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": response.body if isinstance(response, Response) else b""})
 
 
 def problem_response(problem: Problem, scope: Scope) -> Response:

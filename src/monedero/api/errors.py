@@ -210,13 +210,24 @@ def malformed_json() -> Problem:
 def missing_key(key: str) -> Problem:
     """Return the contract's answer to a body that lacks a key."""
     detail = f"There is no '{key}' key in the json of the request"
-    return Problem(400, detail, "missing_key", errors=(FieldError(detail, f"/{key}"),))
+    return Problem(400, detail, "missing_key", errors=(FieldError(detail, _pointer(key)),))
+
+
+def unknown_key(key: str) -> Problem:
+    """Return the answer to a key that the body may not have: ignored, a misspelt one would mean something else."""
+    detail = f"The key '{key}' is unknown here"
+    return Problem(400, detail, "unknown_key", errors=(FieldError(detail, _pointer(key)),))
 
 
 def invalid_value(key: str, wrong: str) -> Problem:
     """Return the answer to a value of the wrong type or out of bounds; `wrong` completes the sentence."""
     detail = f"The value of '{key}' {wrong}"
-    return Problem(400, detail, "invalid_value", errors=(FieldError(detail, f"/{key}"),))
+    return Problem(400, detail, "invalid_value", errors=(FieldError(detail, _pointer(key)),))
+
+
+def _pointer(key: str) -> str:
+    """Return the JSON pointer (RFC 6901) for a key as it is written in sentences: `commands[0].path`."""
+    return "/" + key.replace("[", "/").replace("]", "").replace(".", "/")
 
 
 INTERNAL = Problem(500, "The server met an error of its own; nothing is known to be wrong with the request", "internal")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from monedero.api.errors import Headers, Problem, invalid_value, malformed_json, missing_key
+from monedero.api.errors import Headers, Problem, invalid_value, malformed_json, missing_key, unknown_key
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,11 +22,14 @@ JSON = (b"content-type", b"application/json")
 JSON_LINES = (b"content-type", b"application/x-ndjson")
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
 PROBLEM_JSON = b"application/problem+json"
+LATE = "monedero.late"
+"""In the scope of a stream whose next line did not come in time: what has come of it is all that there will be."""
 CHECKED_BY_PARTS = sys.maxsize
 """How deep a body may nest whose parts are read, and checked, one by one; the decoder itself ends at about 1,000."""
 
 _JSON_TYPE = re.compile(rb"application/(?:[a-z0-9.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.+?)`")
 _LOCATED = re.compile(r"(.*) - at `\$\.(.*)`", re.DOTALL)
 _JSON_NAMES = {
     "`str | null`": "a string or null",
@@ -96,7 +99,7 @@ class Request:
         """Yield the lines of the body as they come, those that came together at once, but so many at most.
 
         Empty ones are left out; the last may lack its end. Reads on only when asked: the client waits meanwhile.
-        Raises Problem 413: a line over the limit of a body; those before it have been told.
+        Raises Problem 413: a line over the limit of a body, 408: a pause; the lines before it have been told.
         """
         limit = self.limits.body_bytes
         rest, more = b"", True
@@ -106,7 +109,8 @@ class Request:
                 raise ClientGoneError
             more = message.get("more_body", False)
             *lines, rest = (rest + message["body"]).split(b"\n")
-            if not more:
+            late = LATE in self.scope
+            if not more and not late:
                 lines.append(rest)
             short = list(takewhile(lambda line: len(line) <= limit, lines))
             some = [line for line in short if line.strip()]
@@ -114,6 +118,8 @@ class Request:
                 yield some[start : start + most]
             if len(short) < len(lines) or len(rest) > limit:
                 raise _too_large(limit)
+            if late:
+                raise Problem(408, "The next line of the stream did not come in time", "too_slow")
 
     async def _body(self, limit: int | None = None) -> bytes:
         limit = limit or self.limits.body_bytes
@@ -244,9 +250,10 @@ def _undecodable(body: bytes, error: Exception) -> Problem:
 
 def _invalid(message: str) -> Problem:
     """Turn the decoder's message into the contract's sentence."""
-    if missing := _MISSING.match(message):
-        return missing_key(missing[1])
     located = _LOCATED.fullmatch(message)
+    for found, problem in ((_MISSING.match(message), missing_key), (_UNKNOWN.match(message), unknown_key)):
+        if found:
+            return problem(f"{located[2]}.{found[1]}" if located else found[1])
     if located is None:
         return Problem(400, "The body must be a JSON object", "not_an_object")
     wrong, key = located.groups()

@@ -1,12 +1,19 @@
 """A transport that writes at once what belongs together: the head and the body of an answer."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 Data = bytes | bytearray | memoryview
 
 JOINED_LIMIT_BYTES = 65_536
 """More is not held back: the transport below has to say when the client takes no more."""
+
+
+class Connection(Protocol):
+    """What writes to a transport."""
+
+    def is_receiving(self) -> bool:
+        """Tell whether a request has begun to come and has not ended."""
 
 
 class JoiningTransport(asyncio.Transport):
@@ -16,14 +23,12 @@ class JoiningTransport(asyncio.Transport):
     an answer, and answers that leave together wake it once (docs/decisions/0022).
     """
 
-    def __init__(
-        self, below: asyncio.Transport, loop: asyncio.AbstractEventLoop, is_sending: Callable[[], bool]
-    ) -> None:
-        """`is_sending` tells whether the client may be in the middle of a request."""
+    def __init__(self, below: asyncio.Transport, loop: asyncio.AbstractEventLoop, connection: Connection) -> None:
+        """Write to `below` for `connection`, which is not to be kept alive by this."""
         super().__init__()
         self._below = below
         self._loop = loop
-        self._is_sending = is_sending
+        self._connection = connection
         self._lingers = False
         self._parts: list[Data] = []
         self._bytes = 0
@@ -55,7 +60,7 @@ class JoiningTransport(asyncio.Transport):
         self.flush()
         if self.is_closing():
             return
-        if self._is_sending():
+        if self._connection.is_receiving():
             self._lingers = True
             self._below.write_eof()
             self._below.resume_reading()

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from importlib.resources import files
+from inspect import cleandoc, getdoc
 from typing import Any
 
 import msgspec
 
 from monedero import __version__
 from monedero.api.errors import EVERYWHERE, ProblemDocument
-from monedero.api.http import Limits
+from monedero.api.http import JSON_LINES, Limits
 from monedero.api.routes import Operation
 from monedero.api.schemas import MovementBody
 from monedero.api.transaction_bodies import HoldBody, TransactionDetailBody
@@ -105,6 +106,8 @@ def describe(operations: Iterable[Operation], limits: Limits) -> Json:
     types = {kind for each in operations for kind in (*_answers(each), each.body) if kind} | {ProblemDocument}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
+    for component in components.values():
+        component.update(description=cleandoc(component["description"]))
     sources = documented_examples(), more_examples()
     paths: dict[str, Json] = {}
     for each in operations:
@@ -138,7 +141,7 @@ def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Js
     described: Json = {
         "operationId": operation_id(operation),
         "summary": operation.name,
-        "description": operation.handler.__doc__,
+        "description": getdoc(operation.handler),
         "tags": [operation.tag],
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
@@ -170,7 +173,10 @@ def _operation(operation: Operation, limits: Limits, examples: list[Json]) -> Js
         if sent := [each["request_body"] for each in examples if each["status"] == operation.status]:
             content["example"] = sent[0]
         required = any(field.required for field in msgspec.structs.fields(operation.body))
-        described["requestBody"] = {"required": required, "content": {"application/json": content}}
+        described["requestBody"] = {
+            "required": required,
+            "content": {"application/json": content, **_also(operation.lines, "A command a line, as in a batch")},
+        }
     return described
 
 
@@ -216,6 +222,7 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
         "content": {
             "application/json": {"schema": schema, **_shown(examples, operation.status)},
             **{media: {"schema": {"type": "string"}} for media in operation.media},
+            **_also(operation.lines, "An answer a line, as in that of a batch"),
         },
     }
     if operation.method == "POST":
@@ -226,6 +233,11 @@ def _success(operation: Operation, examples: list[Json]) -> Json:
         description = 'The next page, rel="next", when more follows (RFC 8288)'
         success["headers"] = {"Link": {"description": description, "schema": {"type": "string"}}}
     return success
+
+
+def _also(lines: bool, what: str) -> Json:
+    """Return the form as JSON lines, where there is one."""
+    return {JSON_LINES[1].decode(): {"schema": {"type": "string", "description": what}}} if lines else {}
 
 
 def _answers(operation: Operation) -> tuple[type[msgspec.Struct], ...]:

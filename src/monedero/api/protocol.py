@@ -9,15 +9,16 @@ from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
 from typing import ClassVar, cast
-from weakref import WeakSet
+from weakref import WeakSet, proxy
 
 import httptools
 import msgspec
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from monedero.api.errors import RETRY_AFTER
-from monedero.api.http import is_json_lines
+from monedero.api.http import LATE, is_json_lines
 from monedero.api.joining import JoiningTransport
 
 LONGEST_SWEEP_SECONDS = 1.0
@@ -52,6 +53,19 @@ def limited_protocol(
                 on_refused(status)
 
     return Protocol
+
+
+class PatientFlow(FlowControl):
+    """Waits on for a client to take what was written though its request is cancelled, until it is a second time."""
+
+    async def drain(self) -> None:
+        """Wait until more can be written."""
+        try:
+            await super().drain()
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling() > 1:
+                raise
+            await super().drain()
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -96,7 +110,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def close_if_late(self, now: float) -> None:
         """Refuse or cut off the client if its time is up."""
         if self.transport.is_closing():
-            # It closes once its last bytes are taken, which a client could put off for ever.
+            # It closes once its last bytes are taken, or the client has ended, which that could put off for ever.
             self.write_deadline = min(self.write_deadline, now + self.limits.write_timeout_seconds)
         if now >= self.write_deadline:
             self.transport.abort()
@@ -106,9 +120,22 @@ class LimitedProtocol(HttpToolsProtocol):
             # It is we who do not read: the client's time starts anew once we do.
             limits = self.limits
             self.deadline = now + (limits.body_timeout_seconds if self.in_body else limits.header_timeout_seconds)
+        elif now >= self.deadline and self.in_body and self.is_answering():
+            self.end_stream()
         elif now >= self.deadline:
             part = "body" if self.in_body else "headers"
             self.refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {part} of the request did not come in time")
+
+    def is_answering(self) -> bool:
+        """Tell whether an answer has begun and has not ended: to a request that has not ended, only in a stream."""
+        return self.cycle.response_started and not self.cycle.response_complete
+
+    def end_stream(self) -> None:
+        """Let the application answer the pause, behind what it has answered so far; what comes now is thrown away."""
+        self.refused, self.deadline = True, inf
+        self.cycle.scope[LATE] = True  # type: ignore[literal-required]  # Ours.
+        self.cycle.keep_alive = self.cycle.more_body = False
+        self.cycle.message_event.set()
 
     def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer in the application's place and close; no second answer is given, and none out of turn."""
@@ -147,7 +174,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
         """Refuse one connection too many; start the time for the first headers, and the sweep if none is under way."""
-        super().connection_made(JoiningTransport(transport, self.loop, self.is_receiving))
+        super().connection_made(JoiningTransport(transport, self.loop, proxy(self)))
+        self.flow = PatientFlow(self.transport)
         self.deadline = self.loop.time() + self.limits.header_timeout_seconds
         if len(self.connections) > self.limits.connections:
             self.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again shortly")
@@ -245,6 +273,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         return True  # Tells uvicorn to leave the request alone: see parse.
+
+    def shutdown(self) -> None:
+        """Stop as uvicorn does, and wait for nobody whose request has only begun: it gets no answer."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete:
+            self.pending_bytes = 0
+        super().shutdown()
 
     def pause_writing(self) -> None:
         """Start the time to take what was written."""

@@ -33,7 +33,7 @@ class Operation(msgspec.Struct, frozen=True):
     `refusals` are the statuses, besides those that any operation may answer, for which it has a reason.
     `denials` says that a 409 may have been recorded, `tagged` that the answer has an entity tag, `conditional` that
     one may be a condition. `parameters` are those of the query, besides pages, which may do without a `cursor`; `media`
-    are the types of an answer besides JSON.
+    are the types of an answer besides JSON; `lines` says that it takes and gives JSON lines too.
     `name` is the documented name of the endpoint, or ours where the document has none.
     """
 
@@ -52,6 +52,7 @@ class Operation(msgspec.Struct, frozen=True):
     conditional: bool = False
     parameters: tuple[Parameter, ...] = ()
     media: tuple[str, ...] = ()
+    lines: bool = False
 
     @property
     def tag(self) -> str:
@@ -174,7 +175,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/batches", "Submit a batch", batches.submit_batch,
-        200, batches.BatchBody, batches.NewBatch, (404, 409),
+        200, batches.BatchBody, batches.NewBatch, (404, 409), lines=True,
     ),
     Operation(
         "GET", "/transactions/{transaction_id}/receipt", "Get transaction receipt", receipts.show,

@@ -32,7 +32,7 @@ AmountIn = Annotated[
         "a floating-point number would lose.",
         extra_json_schema={
             "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 999999999999999.9999},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**15},
                 {"type": "string", "pattern": "^(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]{1,3})?$"},
             ]
         },
@@ -85,7 +85,7 @@ class NewDebit(msgspec.Struct, frozen=True):
     description: Description | None = None
 
 
-class NewRefund(msgspec.Struct, frozen=True):
+class NewRefund(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Give a debit or a capture back; without an amount, all that is left of it."""
 
     amount: AmountIn | UnsetType = UNSET
@@ -101,7 +101,7 @@ class NewHold(msgspec.Struct, frozen=True):
     expires_at: TimestampIn | None = None
 
 
-class NewCapture(msgspec.Struct, frozen=True):
+class NewCapture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Take held money; without an amount, all that is left. `final` gives the rest back to the customer."""
 
     amount: AmountIn | UnsetType = UNSET

@@ -9,7 +9,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Context
 from types import FrameType
 
@@ -33,7 +32,7 @@ COLLECT_AFTER_OBJECTS = 10_000
 """More alive than before: next to nothing of a request is part of a cycle, so that looking sooner finds nothing."""
 FILES_BESIDE_CONNECTIONS = 128
 DRAIN_SECONDS = 1
-"""For requests that are being answered when the service stops, and again for their clients to take the answers.
+"""For requests that are being answered when the service stops; as long again for their clients to take the answers.
 
 What was queued is committed all the same.
 """
@@ -107,7 +106,6 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=settings.keep_alive_seconds,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )
         self._on_started = on_started
@@ -128,10 +126,27 @@ class Server(uvicorn.Server):
             await self.main_loop()  # The signal came before it, and uvicorn would leave at once.
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop as uvicorn does, then wait a little for those whom it cancelled to say so to their clients."""
+        """Stop as uvicorn does, which then waits for every request and connection: those that take long are ended.
+
+        Its own limit would end requests too, but not wait for what they have to say to their clients then.
+        """
+        loop = asyncio.get_running_loop()
+        loop.call_later(DRAIN_SECONDS, self._end_requests)
+        loop.call_later(2 * DRAIN_SECONDS, self._cut_off)
         await super().shutdown(sockets)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wait_tasks_to_complete(), DRAIN_SECONDS)
+
+    def _end_requests(self) -> None:
+        """Cancel what is being answered: the client hears that the service stops."""
+        if tasks := self.server_state.tasks:
+            _logger.info("ending requests that are still being answered: %d", len(tasks))
+        for task in tasks:
+            task.cancel()
+
+    def _cut_off(self) -> None:
+        """Close every connection, whatever its client has not taken or sent yet."""
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+        self._end_requests()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Say that no more requests should come, and leave in a while; at a second signal, now."""
