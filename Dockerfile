@@ -11,10 +11,10 @@ WORKDIR /src
 # The same installer and the same lock as everywhere else; wheels only, each with a hash that was reviewed.
 COPY tools/pip-*.whl /pip.whl
 # With what sends traces, which nothing loads unless MONEDERO_TRACE_URL is set.
-COPY requirements/run.lock requirements/tracing.lock requirements/
+COPY requirements/run.lock requirements/extras.lock requirements/
 RUN python -m venv --without-pip /opt/monedero \
     && /opt/monedero/bin/python /pip.whl/pip install --no-cache-dir --require-hashes --only-binary=:all: \
-       --requirement requirements/run.lock --requirement requirements/tracing.lock
+       --requirement requirements/run.lock --requirement requirements/extras.lock
 
 # The lock has what builds the package too, so that from here on nothing is fetched. What only builds does not stay.
 COPY pyproject.toml README.md LICENSE ./

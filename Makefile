@@ -5,7 +5,7 @@ DATABASE_URL ?= $(or $(MONEDERO_DATABASE_URL),sqlite:///monedero.db)
 NODE_MODULES := tools/postman/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check env lint bench postman lock examples collection dashboard clean
+.PHONY: help run env extras test check lint bench postman lock examples collection dashboard clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -15,6 +15,9 @@ run: .venv/run.stamp ## create .venv, migrate, serve on 127.0.0.1; PORT=9000 for
 	@exec .venv/bin/monedero serve --port '$(PORT)' --database-url '$(DATABASE_URL)'
 
 env: .venv/run.stamp ## create .venv from the lock; .venv/bin/monedero is the program
+
+extras: .venv/run.stamp ## add to .venv what MONEDERO_TRACE_URL and MONEDERO_SENTRY_DSN need
+	@$(PYTHON) tools/install.py requirements/extras.lock
 
 test: .venv/test.stamp ## the whole suite
 	.venv/bin/pytest $(PYTEST_ARGS)
@@ -48,8 +51,8 @@ lock: ## resolve the lock files anew (needs uv)
 	  --no-header --upgrade --output-file requirements/run.lock
 	uv pip compile pyproject.toml --group build --group test --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-header --upgrade --constraint requirements/run.lock --output-file requirements/test.lock
-	uv pip compile pyproject.toml --group build --extra tracing --universal --python-version 3.11 --generate-hashes \
-	  --no-header --upgrade --constraint requirements/test.lock --output-file requirements/tracing.lock
+	uv pip compile pyproject.toml --group build --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-header --upgrade --constraint requirements/test.lock --output-file requirements/extras.lock
 
 clean: ## remove what the targets made, but no data
 	rm -rf .venv build dist .coverage coverage.xml .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis $(NODE_MODULES)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import uvloop
 
 from monedero.api.http import Message, Scope
@@ -146,4 +147,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["once"]:
         print(uvloop.run(once()))
     else:
-        main()
+        click.command(help=__doc__)(main)()

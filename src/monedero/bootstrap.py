@@ -48,7 +48,7 @@ def configure_logs(settings: Settings) -> None:
 
             report_errors(settings.sentry_dsn)
         except ModuleNotFoundError as error:
-            raise SettingsError("MONEDERO_SENTRY_DSN needs another package: install monedero[sentry]") from error
+            raise SettingsError("MONEDERO_SENTRY_DSN needs another package: `make extras` installs it") from error
         except ValueError:
             raise SettingsError("The setting MONEDERO_SENTRY_DSN cannot be used: it is no DSN of Sentry") from None
 
@@ -80,7 +80,7 @@ def _tracing(settings: Settings) -> "Tracing":
     try:
         from monedero.observability.tracing import Tracing  # noqa: PLC0415 - an extra that may not be installed
     except ModuleNotFoundError as error:
-        raise SettingsError("MONEDERO_TRACE_URL needs more packages: install monedero[tracing]") from error
+        raise SettingsError("MONEDERO_TRACE_URL needs more packages: `make extras` installs them") from error
     return Tracing(settings.trace_url, settings.trace_ratio)
 
 

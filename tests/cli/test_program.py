@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,8 @@ import httpx
 import pytest
 
 from monedero.storage.sqlite import statements
-from monedero.storage.sqlite.migrate import expected_schema, migrations
+from monedero.storage.sqlite.connection import create_file, open_reader, open_writer
+from monedero.storage.sqlite.migrate import expected_schema, migrate, migrations, pending
 from tests.api.world import World
 from tests.support import PROGRAM, Service, until
 
@@ -53,6 +55,46 @@ def test_several_migrations_at_once(offline: Service) -> None:
 
     assert [run.returncode for run in runs] == [0] * 6, runs
     assert sum(run.stdout.startswith("applied") for run in runs) == 1
+
+
+def test_who_asks_during_a_migration_hears_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing of a file is not told from what it was and what it became meanwhile."""
+    path = tmp_path / "ledger.db"
+    create_file(path)
+    open_writer(path).close()
+    everything = [name for _, name, _ in migrations()]
+
+    def opened(file: Path) -> apsw.Connection:
+        connection = open_reader(file)
+
+        def migrated_meanwhile(_: apsw.Cursor, statement: str, __: object) -> bool:
+            if "sqlite_schema" in statement:
+                connection.exec_trace = None
+                monkeypatch.undo()
+                assert migrate(path) == everything
+            return True
+
+        connection.exec_trace = migrated_meanwhile
+        return connection
+
+    monkeypatch.setattr(sys.modules["monedero.storage.sqlite.migrate"], "open_reader", opened)
+    assert pending(path) == everything
+    assert pending(path) == []
+
+
+@pytest.mark.parametrize("command", [["verify"], ["export"]])
+def test_who_has_read_enough_is_no_failure(offline: Service, command: list[str]) -> None:
+    """Output into a pipe that is closed ends the program as the signal would, without a word; 1 and 2 mean others."""
+    offline.run("migrate")
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [PROGRAM, *command], stdout=write, stderr=subprocess.PIPE, text=True, check=False,
+        env={**offline.environment, "MONEDERO_DATABASE_URL": offline.url},
+    )  # fmt: skip
+    os.close(write)
+
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_the_schema_is_its_migrations(offline: Service) -> None:
@@ -347,6 +389,22 @@ def test_settings_reach_the_service(tmp_path: Path) -> None:
         assert client.post("/customers", json={"name": "x" * 200}).status_code == 413
         assert client.get(listing, headers={"host": "shop.example"}).status_code == 200
         assert client.get(listing, headers={"host": "localhost"}).status_code == 421
+
+
+def test_money_of_two_currencies_is_not_added_up(tmp_path: Path) -> None:
+    """A ledger may hold wallets of several currencies; an audit tells of each by itself."""
+    running = Service(tmp_path / "ledger.db")
+    for currency, amount in (("EUR", 5), ("USD", "7.25")):
+        running.environment["MONEDERO_CURRENCY"] = currency
+        with running, running.client() as client:
+            world = World(client)
+            world.deposit(amount)
+            world.debit(1)
+            world.created(f"/businesses/wallets/{world.till}/payouts", amount="0.5")
+    audit = running.run("verify")
+
+    assert "EUR 4.5 in them: 5 came in, 0.5 went out\n" in audit.stdout, audit
+    assert "USD 6.75 in them: 7.25 came in, 0.5 went out\n" in audit.stdout
 
 
 def test_a_full_queue_over_http(tmp_path: Path) -> None:

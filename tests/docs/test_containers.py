@@ -109,19 +109,20 @@ def test_everything_that_is_installed_has_a_hash() -> None:
     assert {"--no-index", "--no-deps", "--no-build-isolation", "."} <= set(installs[1].split())
 
 
-def test_the_image_can_send_traces_and_runs_the_same_packages_otherwise() -> None:
-    """Its second lock adds what sends traces to the first one, and changes none of the others."""
+def test_the_image_can_send_traces_and_errors_and_runs_the_same_packages_otherwise() -> None:
+    """Its second lock adds what sends traces and errors to the first one, and changes none of the others."""
     run, image = (
         set(
             re.findall(
                 r"^([a-z0-9-]+(?:\[[a-z]+\])?==\S+)", (ROOT / f"requirements/{name}.lock").read_text(), re.MULTILINE
             )
         )
-        for name in ("run", "tracing")
+        for name in ("run", "extras")
     )
 
     assert run < image
-    assert any(package.startswith("opentelemetry-exporter-otlp-proto-http==") for package in image - run)
+    for name in ("opentelemetry-exporter-otlp-proto-http", "sentry-sdk"):
+        assert any(package.startswith(f"{name}==") for package in image - run)
 
 
 def test_no_image_is_whatever_is_the_latest() -> None:

@@ -1,5 +1,8 @@
 """The program `monedero`: one file a command."""
 
+import os
+import signal
+import sys
 from importlib import import_module
 
 import click
@@ -21,6 +24,14 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Loads a command when it is asked for: an audit need not wait for a web server to be imported."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command. Who has read enough, as `head` does, may close our output: we end as the signal would."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Nothing is left to be written at the end.
+            sys.exit(128 + signal.SIGPIPE)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as in click
         """Return their names."""

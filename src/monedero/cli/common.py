@@ -34,6 +34,8 @@ def one_sentence() -> Iterator[None]:
     """Turn what the operator can mend into one sentence on standard error and exit code 2."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # No error of ours: see the program's group.
     except (SettingsError, StoreError, KeyringError, OSError) as error:
         click.echo(f"monedero: {error}", err=True)
         sys.exit(UNUSABLE)

@@ -30,14 +30,13 @@ def verify(database_url: str | None) -> None:
             altered(error)
             return
         unfinished = snapshot.importing()
-    total, came_in = render_amount(found.deposited - found.paid_out), render_amount(found.deposited)
     click.echo(f"{ledger_name(settings)} verifies:")
     click.echo(f"  {found.events:>12,} events without a gap, each with its link in the chain")
     click.echo(f"  {found.transactions:>12,} accepted transactions, replayed")
-    click.echo(
-        f"  {found.wallets:>12,} wallets with the balance and version that follow; together {total}: "
-        f"{came_in} came in, {render_amount(found.paid_out)} went out"
-    )
+    click.echo(f"  {found.wallets:>12,} wallets with the balance and version that follow")
+    for currency, money in found.turnover.items():
+        total, came_in = render_amount(money.deposited - money.paid_out), render_amount(money.deposited)
+        click.echo(f"  {currency:>12} {total} in them: {came_in} came in, {render_amount(money.paid_out)} went out")
     click.echo(f"  {found.holds:>12,} holds, and the refunds of debits, as they follow")
     kept = found.owners - found.owners_without_personal_data
     click.echo(f"  {kept:>12,} owners with the personal data that was sealed")

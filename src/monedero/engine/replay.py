@@ -1,5 +1,6 @@
 """Folding a whole log from its first event: what `verify`, `rebuild` and `import` have in common."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -12,6 +13,7 @@ from monedero.ledger.events import (
     DepositAccepted,
     EventUnreadableError,
     PayoutAccepted,
+    Posting,
     Recorded,
     RefundAccepted,
     TransferAccepted,
@@ -40,10 +42,10 @@ class DiscrepancyError(Exception):
 
 
 class Replay:
-    """The log folded from its first event: head, state, and the money that the world outside has put in.
+    """The log folded from its first event: head, state, and the money that came from and went to the world outside.
 
-    `world` is the balance of the world outside in units: what was paid out to it, minus what was deposited. `roots` are
-    those to keep over what was run, one for each 256 events and fewer above.
+    `deposited` and `paid_out` are in units, by currency. `roots` are those to keep over what was run, one for each 256
+    events and fewer above.
     """
 
     def __init__(self, recall: Recall) -> None:
@@ -52,8 +54,8 @@ class Replay:
         self.head: Head = EMPTY
         self.roots: list[KeptRoot] = []
         self.state = State()
-        self.world = 0
-        self.deposited = 0
+        self.deposited: Counter[str] = Counter()
+        self.paid_out: Counter[str] = Counter()
         self.registrations: dict[OwnerId, tuple[int, CustomerRegistered | BusinessRegistered]] = {}
         self.transactions = 0
 
@@ -133,16 +135,18 @@ class Replay:
                 self.transactions += 1
             case DepositAccepted():
                 self.transactions += 1
-                self.deposited += event.amount
-                self.world -= event.amount
+                self.deposited[self._currency(event.payee)] += event.amount
             case PayoutAccepted() | WithdrawalAccepted():
                 self.transactions += 1
-                self.world += event.amount
+                self.paid_out[self._currency(event.payer)] += event.amount
             case CustomerRegistered() | BusinessRegistered():
                 self.registrations[event.id] = fact.position, event
             case _:
                 pass
         return changes
+
+    def _currency(self, posting: Posting) -> str:
+        return self.state.wallets[posting.wallet].currency
 
 
 def _difference(row: EventRow, fact: Recorded, link: bytes) -> str:

@@ -1,5 +1,6 @@
 """The audit: everything that is stored against what the log makes of it."""
 
+from collections import Counter
 from itertools import zip_longest
 
 import msgspec
@@ -10,6 +11,13 @@ from monedero.ledger.profiles import profile_digest
 from monedero.storage.store import Snapshot, StoreBrokenError, StoredOwner
 
 
+class Turnover(msgspec.Struct, frozen=True):
+    """Of one currency, in units of 1/10,000: its wallets together hold what was deposited less what was paid out."""
+
+    deposited: int
+    paid_out: int
+
+
 class Verified(msgspec.Struct, frozen=True):
     """What an audit that found nothing has checked."""
 
@@ -18,9 +26,8 @@ class Verified(msgspec.Struct, frozen=True):
     owners_without_personal_data: int
     wallets: int
     transactions: int
-    deposited: int
-    paid_out: int
-    """In units of 1/10,000; all balances together are what was deposited less what was paid out."""
+    turnover: dict[str, Turnover]
+    """By the currencies of the wallets."""
     holds: int
     root: str
 
@@ -39,7 +46,7 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
             replay.expect(snapshot.head())
             owners = len(replay.registrations)
             _compare_roots(snapshot, replay)
-            _compare_wallets(snapshot, replay)
+            turnover = _compare_wallets(snapshot, replay)
             _compare_holds(snapshot, replay)
             _compare_refunds(snapshot, replay)
             erased = _compare_owners(snapshot, replay)
@@ -54,8 +61,7 @@ def verify(snapshot: Snapshot, progress: Progress = ignore_progress) -> Verified
         erased,
         len(replay.state.wallets),
         replay.transactions,
-        replay.deposited,
-        replay.world + replay.deposited,
+        turnover,
         len(replay.state.holds),
         replay.head.root.hex(),
     )
@@ -72,9 +78,10 @@ def _compare_roots(snapshot: Snapshot, replay: Replay) -> None:
             )
 
 
-def _compare_wallets(snapshot: Snapshot, replay: Replay) -> None:
+def _compare_wallets(snapshot: Snapshot, replay: Replay) -> dict[str, Turnover]:
+    """Return what came in and went out of each currency that there are wallets of."""
     expected = iter(sorted(replay.state.wallets.values(), key=lambda wallet: wallet.number))
-    total = replay.world
+    totals: Counter[str] = Counter()
     for stored in snapshot.wallets():
         wallet = next(expected, None)
         if wallet is None:
@@ -85,11 +92,16 @@ def _compare_wallets(snapshot: Snapshot, replay: Replay) -> None:
             found, right = getattr(stored, name), getattr(wallet, name)
             if found != right:
                 raise DiscrepancyError(f"wallet {wallet.id}: {name} is {found}, the log makes it {right}")
-        total += stored.balance
+        totals[stored.currency] += stored.balance
     if (wallet := next(expected, None)) is not None:
         raise DiscrepancyError(f"wallet {wallet.id} is missing")
-    if total:
-        raise DiscrepancyError(f"all balances and the world's sum to {render_amount(total)}, not to 0")
+    for currency, total in totals.items():
+        if total != (right := replay.deposited[currency] - replay.paid_out[currency]):
+            raise DiscrepancyError(
+                f"all balances in {currency} sum to {render_amount(total)}, but what came in less what went out is "
+                f"{render_amount(right)}"
+            )
+    return {each: Turnover(replay.deposited[each], replay.paid_out[each]) for each in sorted(totals)}
 
 
 def _compare_holds(snapshot: Snapshot, replay: Replay) -> None:

@@ -32,11 +32,13 @@ def pending(path: Path) -> list[str]:
         return [name for _, name, _ in migrations()]
     connection = open_reader(path)
     try:
-        return _pending(connection, path)
+        with connection:  # Somebody may be migrating: all that is read is of one moment.
+            names = _pending(connection, path)
     except apsw.Error as error:
         raise StoreUnavailableError(f"The file {path} cannot be read as a ledger: {error}") from None
     finally:
         connection.close()
+    return names
 
 
 def require_migrated(path: Path) -> None:
