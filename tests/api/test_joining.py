@@ -43,7 +43,7 @@ class Client:
     def __init__(self, sending: bool) -> None:
         self.sending = sending
 
-    def is_receiving(self) -> bool:
+    def take_no_more(self) -> bool:
         return self.sending
 
 

@@ -12,8 +12,8 @@ JOINED_LIMIT_BYTES = 65_536
 class Connection(Protocol):
     """What writes to a transport."""
 
-    def is_receiving(self) -> bool:
-        """Tell whether a request has begun to come and has not ended."""
+    def take_no_more(self) -> bool:
+        """Throw away what comes from now on; tell whether a request has begun to come and has not ended."""
 
 
 class JoiningTransport(asyncio.Transport):
@@ -48,7 +48,7 @@ class JoiningTransport(asyncio.Transport):
             joined = b"".join(self._parts)
             self._parts.clear()
             self._bytes = 0
-            if not self.is_closing():
+            if not (self._lingers or self._below.is_closing()):
                 self._below.write(joined)
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class JoiningTransport(asyncio.Transport):
         self.flush()
         if self.is_closing():
             return
-        if self._connection.is_receiving():
+        if self._connection.take_no_more():
             self._lingers = True
             self._below.write_eof()
             self._below.resume_reading()

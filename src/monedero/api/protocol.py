@@ -84,6 +84,7 @@ class LimitedProtocol(HttpToolsProtocol):
     in_stream = False
     """Whether the body is JSON lines, which take as long as they take."""
     refused = False
+    """Whether what comes is thrown away: a refusal, or the last answer, has been given."""
     deadline = inf
     """When what the client is sending must have come, in the loop's time."""
     write_deadline = inf
@@ -183,13 +184,14 @@ class LimitedProtocol(HttpToolsProtocol):
             self.swept.add(self.server_state)
             self.loop.call_later(self.sweep_seconds, self.sweep, self.loop, self.server_state)
 
-    def is_receiving(self) -> bool:
-        """Tell whether a request has begun to come and has not ended."""
+    def take_no_more(self) -> bool:
+        """Throw away what comes from now on; tell whether a request has begun to come and has not ended."""
+        self.refused = True
         return self.in_body or self.pending_bytes > 0
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; a first byte starts the time for headers. What comes after a last answer is thrown away."""
-        if self.refused or self.transport.is_closing():
+        if self.refused:
             return
         self.idle_deadline = inf
         if self.deadline == inf:
