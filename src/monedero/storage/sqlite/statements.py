@@ -240,5 +240,27 @@ BATCH_SIZES = (4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 @cache
 def insert_batch(size: int) -> str:
     """Write so many rows: kind, and up to six values."""
-    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * size)
-    return f"INSERT INTO batch SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL"  # noqa: S608 - question marks
+    return f"INSERT INTO batch SELECT * FROM ({_rows(size)}) WHERE column1 IS NOT NULL"  # noqa: S608 - question marks
+
+
+@cache
+def insert_events(size: int) -> str:
+    """Write so many rows that are all of the kind EVENT."""
+    return f"""
+        INSERT INTO events (position, id, payer, payee, payload, link)
+        SELECT column2, column3, column4, column5, column6, column7 FROM ({_rows(size)}) WHERE column1 IS NOT NULL
+    """  # noqa: S608 - likewise
+
+
+@cache
+def move_wallets(size: int) -> str:
+    """Write so many rows that are all of the kind MOVE."""
+    return f"""
+        UPDATE wallets
+        SET balance = column3, version = column4, modified_at = column5, position = column6, held = column7
+        FROM ({_rows(size)}) WHERE number = column2
+    """  # noqa: S608 - likewise
+
+
+def _rows(size: int) -> str:
+    return "VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * size)
