@@ -168,9 +168,7 @@ def test_a_stream_with_keys_can_be_sent_again(world: World, service: Service) ->
     assert world.balance(world.wallet) == str(1500 * 1501 // 2)
 
 
-@pytest.mark.parametrize(
-    "content_type", ["application/x-ndjson", "application/x-ndjson; charset=utf-8", "Application/X-NDJSON"]
-)
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "Application/X-NDJSON; charset=utf-8"])
 def test_a_slow_stream_may_take_its_time_but_not_pause(strict: Service, content_type: str) -> None:
     """Line after line it lasts far longer than a body may; a pause that is longer ends it, with half a line or none."""
     answers = []
