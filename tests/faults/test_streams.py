@@ -135,6 +135,7 @@ def test_a_line_too_long_ends_the_stream(world: World, service: Service, ended: 
         wallet = stream.connection.getresponse().read()
 
     assert [each["status"] for each in answers] == [201, 201, 413]
+    assert answers[-1]["body"] == {"detail": "A line of the stream is larger than 65536 bytes"}
     assert not stream.cut
     assert b'"balance":2,' in wallet
 

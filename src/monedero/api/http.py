@@ -117,7 +117,7 @@ class Request:
             for start in range(0, len(some), most):
                 yield some[start : start + most]
             if len(short) < len(lines) or len(rest) > limit:
-                raise _too_large(limit)
+                raise _too_large(limit, "A line of the stream")
             if late:
                 raise Problem(408, "The next line of the stream did not come in time", "too_slow")
 
@@ -215,8 +215,8 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-def _too_large(limit: int) -> Problem:
-    return Problem(413, f"The body is larger than {limit} bytes", "body_too_large")
+def _too_large(limit: int, what: str = "The body") -> Problem:
+    return Problem(413, f"{what} is larger than {limit} bytes", "body_too_large")
 
 
 def _too_deep(than: str = " than can be read") -> Problem:
@@ -259,7 +259,7 @@ def _invalid(message: str) -> Problem:
     wrong, key = located.groups()
     if "matching regex" in wrong:
         return invalid_value(
-            key, "is not an e-mail address" if key == "email" else "contains a character that is not allowed"
+            key, "is not an e-mail address" if key == "email" else "contains the character U+0000, which is not allowed"
         )
     for name, plain in _JSON_NAMES.items():
         wrong = wrong.replace(name, plain)

@@ -34,7 +34,7 @@ def parse_amount(text: str) -> Units:
     """
     found = _NUMBER.fullmatch(text)
     if found is None:
-        raise AmountError("must be a number or a decimal string")
+        raise AmountError("must be a number, or a decimal string, of at most 40 digits on each side of the point")
     minus, whole, fraction, exponent = found.groups(default="")
     digits = int(whole + fraction)
     if minus or not digits:
