@@ -73,6 +73,7 @@ def suite(measures: Mapping[str, Measure], name: str, about: str | None, *, plot
 
 def _run(measures: Mapping[str, Measure], sizes: Sizes, to: Path, *, plotted: bool) -> int:
     RESULTS.mkdir(exist_ok=True)
+    to.parent.mkdir(parents=True, exist_ok=True)
     found, failures, seconds = Found([]), {}, {}
     with TemporaryDirectory(dir=RESULTS) as root:
         found.environment = environment(Path(root))
