@@ -41,19 +41,19 @@ def steps_of(batch: Batch) -> list[Step]:
     values += (statements.HEAD, head.size, head.frontier, head.root, head.link, None, None)
     for kept in batch.roots:
         values += (statements.ROOT, kept.height, kept.number, kept.root, None, None, None)
+    if len(batch.rows) >= MANY_EVENTS:
+        written = [
+            *_at_once(statements.insert_events, events),
+            *_at_once(statements.move_wallets, moves),
+            *_at_once(statements.insert_batch, values),
+        ]
+    else:
+        written = [*_at_once(statements.insert_batch, events + moves + values)]
     return [
         *_erasures(batch.erased),
         *((statements.INSERT_OWNER, from_owner(owner)) for owner in batch.owners),
         *((statements.INSERT_WALLET, from_wallet(wallet)) for wallet in batch.opened),
-        *(
-            (
-                *_at_once(statements.insert_events, events),
-                *_at_once(statements.move_wallets, moves),
-                *_at_once(statements.insert_batch, values),
-            )
-            if len(batch.rows) >= MANY_EVENTS
-            else _at_once(statements.insert_batch, events + moves + values)
-        ),
+        *written,
     ]
 
 
