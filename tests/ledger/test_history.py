@@ -1,5 +1,6 @@
 """What cannot follow from the events before it is not believed, whatever it is: refunds, holds and what leaves."""
 
+import msgspec
 import pytest
 
 from monedero.ledger.events import (
@@ -224,6 +225,17 @@ def test_a_capture_takes_nothing_of_another_hold() -> None:
     assert evolve(state, Recorded(POSITION, taken(25, 30, held=35, final=True)))
     with pytest.raises(HistoryError, match="31 units captured"):
         evolve(state, Recorded(POSITION, taken(26, 31, held=35, final=True)))
+
+
+@pytest.mark.parametrize("event", [refunded(1, 6), taken(1, 6)])
+def test_money_does_not_change_its_currency(event: Event) -> None:
+    """What goes from a wallet in one currency into a wallet in another is not believed, by debit or by capture."""
+    state = before()
+    assert evolve(state, Recorded(POSITION, event))
+
+    state.wallets[PAYEE] = msgspec.structs.replace(state.wallets[PAYEE], currency="USD")
+    with pytest.raises(HistoryError, match="which holds"):
+        evolve(state, Recorded(POSITION, event))
 
 
 def test_more_is_not_freed_than_is_held() -> None:

@@ -86,7 +86,9 @@ def _paid(state: State, event: DebitAccepted | TransferAccepted | RefundAccepted
     if event.payer.wallet == event.payee.wallet:
         raise HistoryError("a wallet pays itself")
     payer = _moved(state, event.payer, -event.amount, recorded)
-    return payer, _moved(state, event.payee, event.amount, recorded)
+    payee = _moved(state, event.payee, event.amount, recorded)
+    _require_one_currency(payer, payee)
+    return payer, payee
 
 
 def _moved(state: State, posting: Posting, amount: int, recorded: Recorded, held: int = 0) -> Wallet:
@@ -107,6 +109,11 @@ def _moved(state: State, posting: Posting, amount: int, recorded: Recorded, held
         position=recorded.position,
         held=held,
     )
+
+
+def _require_one_currency(payer: Wallet, payee: Wallet) -> None:
+    if payer.currency != payee.currency:
+        raise HistoryError(f"moves {payer.currency} into wallet {payee.id}, which holds {payee.currency}")
 
 
 def _as_is(state: State, posting: Posting) -> None:
@@ -154,6 +161,7 @@ def _captured(state: State, event: CaptureAccepted, recorded: Recorded) -> tuple
     freed = hold.capturable if event.final else event.amount
     payer = _moved(state, event.payer, -event.amount, recorded, -freed)
     payee = _moved(state, event.payee, event.amount, recorded)
+    _require_one_currency(payer, payee)
     status = "captured" if event.final else "open"
     return (
         payer,
