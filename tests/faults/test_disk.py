@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.sources import now_microseconds
 from monedero.storage.sqlite import SqliteStore
-from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS
+from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS, create_file, open_writer
 from monedero.storage.store import NEWEST, CommitUnknownError, NotStoredError, StoreBrokenError, StoreError
 from tests.disks import FailingCommit, FaultyDisk
 from tests.support import accepted, commit, deposit, new_wallet, registration, run
@@ -40,6 +41,19 @@ def balance(store: SqliteStore, wallet: WalletId) -> int:
     found = run(store.queries.wallet(wallet))
     assert found is not None
     return found.balance
+
+
+def test_the_writer_is_not_held_up_by_checkpoints(tmp_path: Path) -> None:
+    """However much a commit writes, moving it from the write-ahead log into the file is left to others."""
+    path = tmp_path / "ledger.db"
+    create_file(path)
+    with closing(open_writer(path)) as connection:
+        connection.execute("CREATE TABLE large (content)")
+        before = path.stat().st_size
+        connection.execute("INSERT INTO large VALUES (zeroblob(8000000))")
+        after = path.stat().st_size
+
+    assert after == before
 
 
 def test_a_full_disk_records_nothing_and_heals(store: SqliteStore, disk: FaultyDisk) -> None:
