@@ -20,8 +20,8 @@ from monedero.engine.scans import Filter, scan_wallet
 from monedero.ledger.ids import WalletId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Wallet
+from monedero.storage.hot import HotWallets
 from monedero.storage.sqlite import SqliteStore, migrate
-from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.reader import Reader, _wallet
 from monedero.storage.store import NEWEST
 

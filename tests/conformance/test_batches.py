@@ -155,7 +155,7 @@ def test_reads_do_not_wait_for_a_transaction(store: Store) -> None:
 
     async def read() -> int:
         async with store.transaction() as transaction:
-            await transaction.head()
+            await transaction.load(Touched())
             wallet = await store.queries.wallet(customer)
             assert wallet is not None
             return wallet.balance

@@ -57,8 +57,7 @@ def denied_long_ago(store: Store, payer: Wallet, payee: Wallet, times: int) -> N
 
     async def recorded() -> None:
         async with store.transaction() as transaction:
-            await transaction.load(Touched({payer.id, payee.id}))
-            head = await transaction.head()
+            _, head = await transaction.load(Touched({payer.id, payee.id}))
             events: list[Event] = [
                 DebitDeniedV1(
                     TransactionId(new_id()), now_microseconds(), Units(99), payer.id, payee.id, "insufficient_funds",

@@ -23,7 +23,7 @@ PARAMETERS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "LOAD_OWNERS": (IDS,),
     "TAKEN_EMAILS": (["customer"], ["a@x.org"]),
     "STORED_EVENTS": (IDS,),
-    "PARTIES": (IDS,),
+    "LOAD_PARTIES": (IDS,),
     "LOAD_DEBITED": (IDS,),
     "LOAD_HOLDS": (IDS,),
     "LOAD_CLAIMS": ("{}",),

@@ -69,7 +69,6 @@ class Counted:
         self._batches = batches
         self._append = transaction.append
         self.load = transaction.load
-        self.head = transaction.head
 
     def append(self, batch: Batch) -> None:
         self._batches.append(len(batch.rows))

@@ -121,7 +121,8 @@ def is_claimed(store: Store, key: str = "k") -> bool:
 
     async def load() -> bool:
         async with store.transaction() as transaction:
-            return digest in (await transaction.load(Touched(claims={digest}))).claims
+            state, _ = await transaction.load(Touched(claims={digest}))
+            return digest in state.claims
 
     return run(load())
 
@@ -233,7 +234,8 @@ def test_what_was_not_stored_claims_nothing(store: Store, faulty: Faulty, wallet
     async def claimed_now() -> bool:
         digest = claiming("k").key
         async with store.transaction() as transaction:
-            return bool((await transaction.load(Touched(claims={digest}))).claims)
+            state, _ = await transaction.load(Touched(claims={digest}))
+            return bool(state.claims)
 
     assert not run(scenario()).replayed
     assert balance(store, wallet) == 1

@@ -20,6 +20,7 @@ from monedero.ledger.ids import TransactionId, WalletId
 from monedero.ledger.merkle import EMPTY, Head, seal
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import Touched
 from monedero.settings import load_settings
 from monedero.sources import new_id, now_microseconds
 from monedero.storage.sqlite import migrate as migrate_file
@@ -64,7 +65,7 @@ def append(store: Store, event: DebitDeniedV1) -> None:
         assert payer is not None
         assert payee is not None
         async with store.transaction() as transaction:
-            before = await transaction.head()
+            _, before = await transaction.load(Touched())
             after, (link,), _ = seal(before, [encode(event)])
             row = EventRow(before.size, event.id, payer.number, payee.number, encode(event), link)
             transaction.append(Batch([row], after))

@@ -119,14 +119,20 @@ def test_while_somebody_migrates(url: str) -> None:
 def test_a_full_queue(url: str) -> None:
     """While no more commands are taken the service is not ready; once there is room, it is."""
     settings = {"MONEDERO_QUEUE_LIMIT_COMMANDS": "1", "MONEDERO_BATCH_LIMIT_COMMANDS": "1"}
-    with Service(url, **settings) as service, service.client() as client, ThreadPoolExecutor(2) as threads:
-        world = World(client)
+    with Service(url, **settings) as service, service.client() as client, ThreadPoolExecutor(3) as threads:
+        path = f"/customers/wallets/{World(client).wallet}/deposit"
+
+        def insist() -> int:
+            while (status := client.post(path, json={"amount": 1}).status_code) == 503:
+                continue
+            return status
+
         with transaction(url, "SELECT FROM head FOR UPDATE"):
-            answers = [threads.submit(world.deposit, 1) for _ in range(2)]
+            answers = [threads.submit(insist) for _ in range(3)]  # Two are being committed, one waits for them.
             until(lambda: probe(service)[0] == 503)
             assert probe(service)[1] == {"queue:room": "the queue of commands is full"}
 
-        assert [answer.result().status_code for answer in answers] == [201, 201]
+        assert [answer.result() for answer in answers] == [201, 201, 201]
         assert probe(service) == (200, {})
 
 

@@ -155,7 +155,7 @@ def test_batches_and_the_store_are_timed(watched: Service) -> None:
     for name in ("monedero_batch_duration_seconds", "monedero_queue_wait_seconds"):
         assert found.value(f"{name}_count") == 5
         assert 0 < found.value(f"{name}_sum") < 60
-    for operation in ("load", "head", "commit"):
+    for operation in ("load", "commit"):
         assert found.value("monedero_store_operation_duration_seconds_count", operation=operation) == 5
     assert found.value("monedero_store_operation_duration_seconds_count", operation="wallet") == 1
     assert found.value("monedero_queue_commands") == 0

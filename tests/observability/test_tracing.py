@@ -64,7 +64,7 @@ def test_a_sampled_write(receiver: Receiver, ledgers: Ledgers, tmp_path: Path, k
 
     assert [line for line in exported if TRACE in line] == exported[-1:]
     found = {span.name: span for span in spans(receiver)}
-    assert set(found) >= {"queue", "batch", "store load", "store head", "store commit"}
+    assert set(found) >= {"queue", "batch", "store load", "store commit"}
     request = found["POST /businesses/wallets/{business_wallet_id}/debit"]
     assert {span.trace_id.hex() for span in found.values()} == {TRACE}
     assert request.parent_span_id.hex() == SPAN

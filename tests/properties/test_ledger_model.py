@@ -236,13 +236,23 @@ def shown(recorded: Recorded) -> tuple[str, str, int]:
     return *kind_and_status(recorded.event), recorded.event.amount  # type: ignore[union-attr]
 
 
+@pytest.fixture(autouse=True)
+def soon_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a process on PostgreSQL go by what it remembers when it may at all, and read when it may not."""
+    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", 1)
+
+
 # In parts, so that every processor takes some; each part explores on its own. An example on PostgreSQL takes ten
 # times as long.
 @pytest.mark.no_cover
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("kind", "share", "part"), [*((EMBEDDED, 4, part) for part in range(4)), (POSTGRES[0], 10, 4)])
 def test_the_ledger_is_its_model(
-    kind: str, share: int, part: int, request: pytest.FixtureRequest, ledgers: Ledgers
+    kind: str,
+    share: int,
+    part: int,
+    request: pytest.FixtureRequest,
+    ledgers: Ledgers,
 ) -> None:
     """After every command no wallet is negative, all sums are zero, and projections, replay and listings agree."""
     examples = max(1, request.config.getoption("--examples") // share)

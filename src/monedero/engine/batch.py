@@ -61,8 +61,7 @@ async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_s
     answers: list[Answers] = []
     try:
         async with store.transaction() as transaction:
-            state = await transaction.load(needs)
-            head = await transaction.head()
+            state, head = await transaction.load(needs)
             work = Work(state, head.size)
             answers = [work.answer(submission) for submission in submissions]
             if batch := work.batch(head, claims_kept_seconds * 1_000_000):

@@ -17,7 +17,7 @@ from monedero.engine.replay import DiscrepancyError, Progress, Replay, ignore_pr
 from monedero.ledger.ids import OwnerId, TransactionId
 from monedero.ledger.merkle import EMPTY, Head
 from monedero.ledger.profiles import PersonalData, Profile, profile_digest
-from monedero.ledger.state import Debited, Hold, Wallet
+from monedero.ledger.state import Debited, Hold, Touched, Wallet
 from monedero.storage.store import Batch, EventRow, Import, Store, StoredOwner, StoreError
 
 CHUNK_EVENTS = 4_000
@@ -153,7 +153,8 @@ async def _write(store: Store, before: Head, batch: Batch) -> None:
     """Write a chunk after the head that it was made to follow."""
     try:
         async with store.transaction() as transaction:
-            _require_alone(await transaction.head(), before)
+            _, head = await transaction.load(Touched())
+            _require_alone(head, before)
             transaction.append(batch)
     except (StoreError, ImportRefusedError):
         raise

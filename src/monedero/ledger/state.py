@@ -129,10 +129,6 @@ class State(msgspec.Struct):
         both: tuple[Hold | Debited, ...] = (*self.holds.values(), *self.debited.values())
         return {wallet for each in both for wallet in (each.payer, each.payee)}
 
-    def has_parties(self, record: Hold | Debited) -> bool:
-        """Tell whether both wallets of a hold or a debit are here."""
-        return record.payer in self.wallets and record.payee in self.wallets
-
     def copy(self) -> "State":
         """Return a state that may go its own way."""
         return State(
@@ -147,7 +143,7 @@ class State(msgspec.Struct):
 
 
 class Touched(msgspec.Struct):
-    """Everything that a batch of commands needs loaded, and locked, before it is decided.
+    """Everything that a batch of commands needs to know before it is decided.
 
     Wallets that a hold or a debit names need not be named here. `claims` are digests of idempotency keys.
     """

@@ -92,7 +92,7 @@ class Metrics:
 
         self.store_operation_duration = self._histogram(
             "monedero_store_operation_duration_seconds",
-            "What the store took: a batch's load, head and commit, and each query by its name.",
+            "What the store took: a batch's load and commit, and each query by its name.",
             ["operation"],
         )
         self.store_failures = self._counter(
@@ -108,8 +108,9 @@ class Metrics:
         )
         self.postgres_occurrences = self._counter(
             "monedero_postgres_occurrences_total",
-            "Lost writers (reconnects), conflicts of transactions, reads on replicas (replica_reads), and replicas "
-            "found behind or lost (replica_behind, replica_lost).",
+            "Lost writers (reconnects), conflicts of transactions, batches decided again because another process had "
+            "written (overtaken), reads on replicas (replica_reads), and replicas found behind or lost "
+            "(replica_behind, replica_lost).",
             ["occurrence"],
         )
         self.replica_usable = self._gauge(

@@ -153,19 +153,17 @@ def page_items(positions: Sequence[int], limit: int) -> int:
 
 
 class Transaction(Protocol):
-    """The write side of one batch: what it reads stays as it is until the batch is committed.
+    """The write side of one batch.
 
+    What was loaded is so until the batch is committed; where it was not, the batch is rolled back with TransientError.
     Every method raises NotStoredError and StoreBrokenError.
     """
 
-    async def load(self, touched: Touched) -> State:
-        """Load what exists of `touched`, the wallets locked in sorted order.
+    async def load(self, touched: Touched) -> tuple[State, Head]:
+        """Return what exists of `touched`, and the head of the log, under which it does. At most once.
 
         With a hold or a debit come the wallets that it is between.
         """
-
-    async def head(self) -> Head:
-        """Lock and return the head of the log, after what was loaded."""
 
     def append(self, batch: Batch) -> None:
         """Have the batch written when the transaction ends. At most once."""

@@ -7,7 +7,7 @@ from monedero.ledger.ids import OwnerId
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Owner, State, Touched
 from monedero.storage.postgres import statements
-from monedero.storage.postgres.rows import Row, array, quoted, take_debited, to_claim, to_hold
+from monedero.storage.postgres.rows import Row, array, quoted, take_debited, to_claim, to_hold, to_wallet
 
 Take = Callable[[State, list[Row]], None]
 Read = tuple[Take, LiteralString, Row]
@@ -15,7 +15,11 @@ Read = tuple[Take, LiteralString, Row]
 
 
 def reads_of(touched: Touched) -> Iterator[Read]:
-    """Yield what has to be read besides the wallets."""
+    """Yield what has to be read."""
+    if touched.wallets:
+        yield _take_wallets, statements.LOAD_WALLETS, (array(touched.wallets),)
+    if parties := array((*touched.debited, *touched.holds)) if touched.debited or touched.holds else None:
+        yield _take_wallets, statements.LOAD_PARTIES, (parties,)
     if touched.owners:
         yield _take_owners, statements.LOAD_OWNERS, (array(touched.owners),)
     if touched.emails:
@@ -27,6 +31,10 @@ def reads_of(touched: Touched) -> Iterator[Read]:
         yield _take_holds, statements.LOAD_HOLDS, (array(touched.holds),)
     if touched.claims:
         yield _take_claims, statements.LOAD_CLAIMS, (array(map(quoted, touched.claims)),)
+
+
+def _take_wallets(state: State, rows: list[Row]) -> None:
+    state.wallets.update((wallet.id, wallet) for wallet in map(to_wallet, rows))
 
 
 def _take_owners(state: State, rows: list[Row]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from monedero.ledger.claims import Claim, decode_answers, encode_answers
 from monedero.ledger.events import Movement, Recorded, decode
 from monedero.ledger.evolve import debited, placed
-from monedero.ledger.merkle import KeptRoot
+from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.money import Units
 from monedero.ledger.profiles import OwnerKind, PersonalData, Profile
 from monedero.ledger.state import Debited, Hold, State, Wallet
@@ -129,10 +129,18 @@ def to_event_row(row: Row) -> EventRow:
     return EventRow(*row)
 
 
-def from_batch(batch: Batch) -> Row:
-    """Return the parameters of APPEND: columns of the log, of the wallets that moved, of the kept roots, the head."""
+def from_batch(batch: Batch, before: Head) -> Row:
+    """Return the parameters of APPEND: the head, columns of the log, of the wallets that moved, of the kept roots.
+
+    `before` is the head that the batch goes on from.
+    """
     rows, moved, roots, head = batch.rows, batch.moved, batch.roots, batch.head
     return (
+        head.size,
+        head.frontier,
+        head.root,
+        before.link,
+        head.link,
         array(str(row.position) for row in rows),
         array(row.id for row in rows),
         array("NULL" if row.payer is None else str(row.payer) for row in rows),
@@ -148,10 +156,6 @@ def from_batch(batch: Batch) -> Row:
         array(str(kept.height) for kept in roots),
         array(str(kept.number) for kept in roots),
         array(quoted(kept.root) for kept in roots),
-        head.size,
-        head.frontier,
-        head.root,
-        head.link,
     )
 
 

@@ -1,17 +1,19 @@
 """Every statement of the PostgreSQL store, by name. Lists of values come as array literals in text."""
 
-# The writer: one batch. A wallet is locked until the batch ends, always in the order of ids, so that no two
-# batches ever wait for each other.
+# The writer: one batch. Everybody locks the head first. While it is locked nobody else can write anything, so what is
+# read after it is the whole truth; in the same statement as the lock it might be older than the lock.
+LOCK_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1 FOR NO KEY UPDATE"
 LOAD_WALLETS = """
     SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
     WHERE id = ANY (%s::uuid[])
-    ORDER BY id
-    FOR NO KEY UPDATE
 """
-# Everybody locks the head after the wallets. While it is locked nobody else can register an owner or open a
-# wallet, so what the next two find is the whole truth; in the same statement as the lock they would miss it.
-LOCK_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1 FOR NO KEY UPDATE"
+# The wallets that holds and debits are between.
+LOAD_PARTIES = """
+    SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
+    FROM wallets
+    WHERE number = ANY (ARRAY(SELECT unnest(ARRAY[payer, payee]) FROM events WHERE id = ANY (%s::uuid[])))
+"""
 LOAD_OWNERS = """
     SELECT id::text, kind, EXISTS (SELECT 1 FROM wallets WHERE wallets.owner = owners.id),
         (SELECT coalesce(max(balance), 0) > 0 FROM wallets WHERE wallets.owner = owners.id)
@@ -23,9 +25,6 @@ TAKEN_EMAILS = """
     FROM owners
     WHERE (kind, email_key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
 """
-# The log never changes, so whom a hold or a debit is between is known before anything is locked. What has become of
-# either is read under the head's lock, like all that nobody else can change meanwhile.
-PARTIES = "SELECT payload FROM events WHERE id = ANY (%s::uuid[])"
 LOAD_DEBITED = """
     SELECT events.position, payload, coalesce(refunded, 0)
     FROM events LEFT JOIN refunds ON refunds.number = events.position
@@ -37,23 +36,28 @@ LOAD_HOLDS = """
     WHERE id = ANY (%s::uuid[])
 """
 LOAD_CLAIMS = "SELECT key, fingerprint, at, answers FROM claims WHERE key = ANY (%s::bytea[])"
-# The batch itself, in one statement: the rows, the wallets that they moved, the roots to keep, the head over them.
+# The batch itself, in one statement: the head, the rows under it, the wallets that they moved, the roots to keep. Over
+# another head than the one that the batch was decided on it fails, since no link is NULL. All the rest takes its rows
+# from the new head, so it comes after it: whoever remembers has not locked it before.
 APPEND = """
-    WITH appended AS (
+    WITH sealed AS (
+        UPDATE head SET size = %s, frontier = %s, root = %s, link = CASE WHEN link = %s THEN %s::bytea END
+        WHERE single = 1
+        RETURNING single
+    ), appended AS (
         INSERT INTO events (position, id, payer, payee, payload, link)
-        SELECT *
-        FROM unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
+        SELECT event.*
+        FROM sealed, unnest(%s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[]) AS event
     ), moved AS (
         UPDATE wallets
         SET balance = moved.balance, version = moved.version, modified_at = moved.modified_at,
             position = moved.position, held = moved.held
-        FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+        FROM sealed, unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
             AS moved (id, balance, version, modified_at, position, held)
         WHERE wallets.id = moved.id
-    ), kept AS (
-        INSERT INTO roots (height, number, root) SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::bytea[])
     )
-    UPDATE head SET size = %s, frontier = %s, root = %s, link = %s WHERE single = 1
+    INSERT INTO roots (height, number, root)
+    SELECT kept.* FROM sealed, unnest(%s::integer[], %s::bigint[], %s::bytea[]) AS kept
 """
 INSERT_OWNER = """
     INSERT INTO owners (number, id, kind, name, last_name, email, phone, email_key, salt, created_at)

@@ -15,7 +15,8 @@ from monedero.storage.postgres.reader import Reader
 from monedero.storage.postgres.replicas import Router
 from monedero.storage.postgres.rows import Row
 from monedero.storage.postgres.snapshot import DatabaseOverhaul, DatabaseSnapshot, overhaul, snapshot
-from monedero.storage.postgres.writer import Writer, WriteTransaction
+from monedero.storage.postgres.transaction import WriteTransaction
+from monedero.storage.postgres.writer import Writer
 from monedero.storage.store import StoreUnavailableError
 
 _logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Usage(msgspec.Struct, frozen=True):
 class PostgresStore:
     """A ledger that any number of processes, on any number of hosts, may have open."""
 
-    transactions_at_once = 1
+    transactions_at_once = 2
 
     def __init__(
         self,

@@ -1,10 +1,6 @@
-"""The writer: one connection, one transaction a batch in two round trips, and what a failure of each means.
+"""The writer: one connection, on which batches take turns, and what this process remembers of them.
 
-1. BEGIN; every wallet that the batch touches, locked in the order of ids, and read; the head, locked and read.
-2. The rows, the wallets that moved, the head, COMMIT.
-
-Until the second is sent nothing can have been stored. From then on a lost answer is unknown, until the batch
-has been looked up under the head's lock, which the transaction in doubt holds for as long as it lives.
+A batch may be decided while the one before it is being written, on what that one will leave.
 """
 
 import asyncio
@@ -12,39 +8,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import LiteralString
 
 import psycopg
 
-from monedero.ledger.events import decode, sides
-from monedero.ledger.ids import TransactionId, WalletId
-from monedero.ledger.merkle import Head
-from monedero.ledger.state import State, Touched
-from monedero.storage.postgres import statements
-from monedero.storage.postgres.connection import (
-    RETRY_FIRST_SECONDS,
-    Limits,
-    failures_named,
-    hung_up_after,
-    is_lost,
-    reconnect,
-    unknown,
-)
-from monedero.storage.postgres.reads import reads_of
-from monedero.storage.postgres.rows import (
-    Row,
-    array,
-    from_batch,
-    from_claims,
-    from_debited,
-    from_holds,
-    from_owner,
-    from_wallet,
-    to_wallet,
-)
-from monedero.storage.store import Batch, CommitUnknownError, NotStoredError
-
-Result = psycopg.AsyncCursor[Row]
+from monedero.storage.postgres.connection import RETRY_FIRST_SECONDS, Limits, reconnect
+from monedero.storage.postgres.memory import Memory
+from monedero.storage.postgres.rows import array
+from monedero.storage.postgres.transaction import Line, WriteTransaction
+from monedero.storage.store import CommitUnknownError, NotStoredError, TransientError
 
 
 class Writer:
@@ -61,17 +32,44 @@ class Writer:
         self._connection: psycopg.AsyncConnection | None = None
         self._mode = AsyncExitStack()
         self._pipeline: psycopg.AsyncPipeline
+        self._memory: Memory | None = None
+        self._deciding = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["WriteTransaction"]:
-        """See Store.transaction."""
-        connection = await self._connected()
-        transaction = WriteTransaction(connection, self._pipeline, self._limits.patience_seconds, self._counts)
+    async def transaction(self) -> AsyncIterator[WriteTransaction]:
+        """See Store.transaction. Another one may begin as soon as this one only has to be written."""
+        transaction = WriteTransaction(self._take_turn, self._limits.patience_seconds, self._counts)
         try:
-            yield transaction
+            async with self._deciding:
+                transaction.memory = before = self._memory
+                yield transaction
+                await transaction.begin()
+                self._require_unforgotten(transaction, before)
+                self._memory = transaction.leaves()
             await transaction.end()
         except BaseException:
-            await self.close()  # Which makes the server roll back, whatever state the transaction is in.
+            if transaction.begun:
+                self._memory = None
+            if transaction.is_open:
+                await self.close()  # Which makes the server roll back, whatever state the transaction is in.
+            raise
+        finally:
+            if transaction.begun:
+                self._turn.release()
+
+    def _require_unforgotten(self, transaction: WriteTransaction, memory: Memory | None) -> None:
+        """Raise TransientError where a batch was decided on what was forgotten since, when the one before it failed."""
+        if transaction.remembers and self._memory is not memory:
+            raise TransientError("The batch before this one was not written")
+
+    async def _take_turn(self) -> Line:
+        """Wait until the transaction before this one has ended."""
+        await self._turn.acquire()
+        try:
+            return await self._connected(), self._pipeline
+        except BaseException:
+            self._turn.release()
             raise
 
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
@@ -102,137 +100,3 @@ class Writer:
             self._connection = await reconnect(self._address, self._limits.reconnect_seconds)
             self._pipeline = await self._mode.enter_async_context(self._connection.pipeline())
         return self._connection
-
-
-class WriteTransaction:
-    """One batch. Every answer is awaited for a bounded time, then the connection is given up."""
-
-    def __init__(
-        self,
-        connection: psycopg.AsyncConnection,
-        pipeline: psycopg.AsyncPipeline,
-        patience_seconds: float,
-        counts: Counter[str],
-    ) -> None:
-        self._connection = connection
-        self._pipeline = pipeline
-        self._patience_seconds = patience_seconds
-        self._counts = counts
-        self._begun = False
-        self._head: Result | None = None
-        self._batch: Batch | None = None
-        self._commits = False
-        self._warned = False
-
-    async def load(self, touched: Touched) -> State:
-        """See Transaction.load."""
-        state = State()
-        wallets = set(touched.wallets)
-        if touched.debited or touched.holds:
-            wallets |= await self._parties({*touched.debited, *touched.holds})
-        async with self._exchange():
-            locked = await self._send(statements.LOAD_WALLETS, (array(sorted(wallets)),)) if wallets else None
-            self._head = await self._send(statements.LOCK_HEAD)
-            reads = [(await self._send(statement, row), take) for take, statement, row in reads_of(touched)]
-        if locked:
-            state.wallets = {wallet.id: wallet for wallet in map(to_wallet, await locked.fetchall())}
-        for result, take in reads:
-            take(state, await result.fetchall())
-        # One that came into the log only after it had been asked for the parties: their wallets are not locked.
-        state.holds = {each.id: each for each in state.holds.values() if state.has_parties(each)}
-        state.debited = {each.id: each for each in state.debited.values() if state.has_parties(each)}
-        return state
-
-    async def _parties(self, ids: set[TransactionId]) -> set[WalletId]:
-        """Return the wallets that debits and holds are between: one more round trip, before anything is locked."""
-        async with self._exchange():
-            found = await self._send(statements.PARTIES, (array(ids),))
-        events = [decode(payload) for (payload,) in await found.fetchall()]
-        return {wallet for event in events for wallet in sides(event) if wallet is not None}
-
-    async def head(self) -> Head:
-        """See Transaction.head."""
-        if self._head is None:
-            async with self._exchange():
-                self._head = await self._send(statements.LOCK_HEAD)
-        (row,) = await self._head.fetchall()
-        return Head(*row)
-
-    def append(self, batch: Batch) -> None:
-        """See Transaction.append."""
-        self._batch = batch
-        self._commits = True
-
-    async def look_up(self, ids: str) -> set[str]:
-        """Return which events of an array literal are stored, once nobody is about to store any.
-
-        The transaction is committed after it: having locked a row, it waits for the standby as the batch should have.
-        """
-        self._commits = True
-        async with self._exchange():
-            await self._send(statements.LOCK_HEAD)
-            found = await self._send(statements.STORED_EVENTS, (ids,))
-        return {event_id for (event_id,) in await found.fetchall()}
-
-    async def end(self) -> None:
-        """Commit what there is to commit; without anything, give the locks back."""
-        if not self._commits:
-            async with self._exchange():
-                # Not ROLLBACK, after which the driver forgets its prepared statements; nothing has to be durable.
-                await self._connection.execute("SET LOCAL synchronous_commit = off", prepare=False)
-                await self._connection.execute("COMMIT", prepare=False)
-            return
-        self._connection.add_notice_handler(self._note_warning)
-        try:
-            with failures_named(self._counts):
-                result = await self._commit()
-        finally:
-            self._connection.remove_notice_handler(self._note_warning)
-        if result.statusmessage != "COMMIT":
-            raise NotStoredError(f"The database answered a COMMIT with {result.statusmessage}")
-        if self._warned:
-            # The wait for the synchronous standby was cut short: it is stored here, and may be lost with this server.
-            raise CommitUnknownError("The database committed without its standby")
-
-    async def _commit(self) -> Result:
-        try:
-            with hung_up_after(self._connection, self._patience_seconds):
-                if (batch := self._batch) is not None:
-                    if batch.erased:
-                        await self._send(statements.ERASE_OWNERS, (array(batch.erased),))
-                    for owner in batch.owners:
-                        await self._send(statements.INSERT_OWNER, from_owner(owner))
-                    for wallet in batch.opened:
-                        await self._send(statements.INSERT_WALLET, from_wallet(wallet))
-                    await self._send(statements.APPEND, from_batch(batch))
-                    if batch.holds:
-                        await self._send(statements.PUT_HOLDS, from_holds(batch.holds))
-                    if batch.debited:
-                        await self._send(statements.PUT_REFUNDS, from_debited(batch.debited))
-                    if batch.claims:
-                        await self._send(statements.INSERT_CLAIMS, from_claims(batch.claims))
-                        await self._send(statements.FORGET_CLAIMS, (batch.forget, batch.forget_before))
-                result = await self._connection.execute("COMMIT", prepare=False)
-                await self._pipeline.sync()
-                return result
-        except psycopg.Error as error:
-            if is_lost(error) or self._connection.closed:
-                raise unknown(error) from error
-            raise  # The server says which statement failed, and has rolled the transaction back.
-
-    @asynccontextmanager
-    async def _exchange(self) -> AsyncIterator[None]:
-        """Send what is sent inside as one round trip."""
-        with failures_named(self._counts), hung_up_after(self._connection, self._patience_seconds):
-            if not self._begun:
-                self._begun = True
-                await self._connection.execute("BEGIN", prepare=False)
-            yield
-            await self._pipeline.sync()
-
-    async def _send(self, statement: LiteralString, parameters: Row = ()) -> Result:
-        cursor = self._connection.cursor(binary=True)
-        return await cursor.execute(statement, parameters)
-
-    def _note_warning(self, notice: psycopg.errors.Diagnostic) -> None:
-        self._warned = self._warned or notice.severity_nonlocalized == "WARNING"

@@ -25,9 +25,9 @@ from monedero.ledger.merkle import Head, KeptRoot
 from monedero.ledger.money import ZERO, Units
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Debited, Hold, Wallet
+from monedero.storage.hot import HotWallets
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.connection import open_reader
-from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import expected_schema, require_migrated
 from monedero.storage.sqlite.rows import (
     Row,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import apsw
 
+from monedero.storage.hot import HotWallets
 from monedero.storage.sqlite.connection import BUSY_TIMEOUT_MILLISECONDS, FileLock, open_writer
-from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.migrate import require_migrated, require_whole
 from monedero.storage.sqlite.overhaul import FileOverhaul
 from monedero.storage.sqlite.reader import FileSnapshot, Reader, snapshot

@@ -21,8 +21,8 @@ from monedero.ledger.ids import WalletId
 from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Owner, State, Touched, Wallet
+from monedero.storage.hot import HotWallets
 from monedero.storage.sqlite import statements
-from monedero.storage.sqlite.hot import HotWallets
 from monedero.storage.sqlite.overhaul import FileOverhaul
 from monedero.storage.sqlite.rows import (
     id_bytes,
@@ -80,13 +80,9 @@ class FileTransaction:
         self._series = series
         self.batch: Batch | None = None
 
-    async def load(self, touched: Touched) -> State:
+    async def load(self, touched: Touched) -> tuple[State, Head]:
         """See Transaction.load."""
-        return await self._writer.load(touched, self._series)
-
-    async def head(self) -> Head:
-        """See Transaction.head."""
-        return self._series.head
+        return await self._writer.load(touched, self._series), self._series.head
 
     def append(self, batch: Batch) -> None:
         """See Transaction.append."""

@@ -1,0 +1,43 @@
+"""What a process knows of the ledger without asking, and when it may rely on that (docs/decisions/0024)."""
+
+from collections.abc import Iterable
+
+from monedero.ledger.merkle import Head
+from monedero.ledger.state import State, Touched, Wallet
+from monedero.storage.hot import HotWallets
+
+CALM_BATCHES = 16
+"""So often in a row the head must have been found as it was left: between two busy processes that never happens."""
+
+
+class Memory:
+    """The head as this process left it, and wallets as they were then.
+
+    The head's link names the whole log, and what a wallet has follows from the log: all of this holds while the head
+    is that one, and only then.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self._wallets = HotWallets()
+        self._calm = 0
+
+    def found_true(self) -> None:
+        """Note that the head was found as it was left."""
+        self._calm += 1
+
+    def keep(self, wallets: Iterable[Wallet]) -> None:
+        """Take wallets over, as they are under the head."""
+        self._wallets.keep(wallets)
+
+    def state(self, touched: Touched) -> State | None:
+        """Return what a batch touches, unless it has to be read.
+
+        Idempotency keys are taken to be new ones, which the database makes sure of.
+        """
+        if self._calm < CALM_BATCHES or touched.owners or touched.emails or touched.holds or touched.debited:
+            return None
+        wallets = [wallet for each in touched.wallets if (wallet := self._wallets.get(each))]
+        if len(wallets) < len(touched.wallets):
+            return None
+        return State({wallet.id: wallet for wallet in wallets})
