@@ -22,6 +22,7 @@ from benchmarks.suite import Sizes, alone
 from monedero.ledger.commands import Command
 from monedero.ledger.money import Units
 
+KEYED = "debit, each with a key"
 SEVERAL = 2
 PAGES_PER_SECOND = 5_000
 CONSTANTS = "framework", "own"
@@ -55,10 +56,15 @@ def measure(sizes: Sizes, folder: Path) -> Found:
         for workload, some in requests.items():
             driven |= {f"{workload}, {each}": (constant, some) for each, constant in constants.items()}
             driven[workload] = served[""], some
+            if workload == "debit":
+                driven[KEYED] = served[""], some
         for what, (_, some) in driven.items():
             (folder / what).write_text("\n".join(some))
         rounds = [
-            {what: drive(each, folder / what, sizes.seconds, sizes.connections) for what, (each, _) in driven.items()}
+            {
+                what: drive(each, folder / what, sizes.seconds, sizes.connections, keyed=what == KEYED)
+                for what, (each, _) in driven.items()
+            }
             for _ in range(1 + sizes.rounds)
         ]
         for url in ledgers.values():
@@ -100,6 +106,7 @@ def _compared(runs: dict[str, list[Run]]) -> list[Comparison]:
     ]
     return [
         *rates,
+        _rate(KEYED, runs[KEYED], "without keys", runs["debit"], None),
         Comparison(
             "debit, p99", "ms", [run.p99_milliseconds for run in runs["debit"]], "constant's p99",
             [run.p99_milliseconds for run in runs["debit, framework"]], target=3, at_most=True,

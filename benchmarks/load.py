@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from benchmarks.ledgers import MOST_UNITS, Wallets, chooser
 from benchmarks.report import MissingError, VoidError
 from benchmarks.service import LIMIT_SECONDS, Served, cpu_seconds
+from monedero.sources import new_id
 
 DEBIT = "POST /businesses/wallets/{business_wallet_id}/debit"
 WALLET = "GET /customers/wallets/{wallet_id}"
@@ -49,15 +50,19 @@ def workloads(wallets: Wallets) -> dict[str, list[str]]:
     return found
 
 
-def drive(server: Served, prepared: Path, seconds: int, connections: int) -> Run:
-    """Send the requests in the file, one a line, for so long. Raises VoidError when one fails, MissingError."""
+def drive(server: Served, prepared: Path, seconds: int, connections: int, *, keyed: bool = False) -> Run:
+    """Send the requests in the file, one a line, for so long, each with a new idempotency key if they are keyed.
+
+    Raises VoidError when one fails, MissingError.
+    """
     if shutil.which("wrk") is None:
         raise MissingError("wrk is not installed")
     script = Path(__file__).with_name("requests.lua")
     command: list[str | Path] = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script]
+    arguments = [prepared, new_id()] if keyed else [prepared]
     before = cpu_seconds(server)
     done = subprocess.run(
-        [*command, server.url, "--", prepared], check=False, capture_output=True, text=True,
+        [*command, server.url, "--", *arguments], check=False, capture_output=True, text=True,
         timeout=seconds + LIMIT_SECONDS,
     )  # fmt: skip
     if done.returncode:

@@ -6,19 +6,20 @@ from pathlib import Path
 import pytest
 
 from monedero.storage.store import Store
-from tests.ledgers import KINDS, POSTGRES, Ledgers, opened
+from tests.ledgers import BOTH, KINDS, Ledgers, opened
 from tests.support import run
 
-REMEMBERS = f"{POSTGRES[0]}, remembering"
+TRUSTS = [f"{kind}, trusting" for kind in BOTH]
 
 
-@pytest.fixture(params=[*KINDS, REMEMBERS])
+@pytest.fixture(params=[*KINDS, *TRUSTS])
 def store(
     request: pytest.FixtureRequest, ledgers: Ledgers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Store]:
-    """Return an empty ledger of each kind in turn, and one that goes by what it remembers as soon as it may."""
-    if request.param == REMEMBERS:
+    """Return an empty ledger of each kind, and such that rely on what was not read as soon as they may."""
+    if request.param in TRUSTS:
         monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", 0)
+        monkeypatch.setattr("monedero.storage.sqlite.writer.NEW_KEYS_BATCHES", 1)
     url = ledgers.new(request.param.partition(",")[0], tmp_path)
     ledger = opened(url)
     yield ledger

@@ -313,6 +313,19 @@ def test_what_a_version_forbids_claims_nothing(store: Store, pair: Pair) -> None
     assert wallet(store, customer).balance == 105
 
 
+def test_a_key_that_was_used_comes_before_a_version(store: Store, pair: Pair) -> None:
+    """Sent again, a request is answered as at first, though the wallet is no longer at the version that it names."""
+    _, customer = pair
+    for each in range(3):
+        submitted(store, keyed(f"{each}", deposit(customer, 1)))
+    once = Submission((deposit(customer, 5),), claiming("k", b""), versions=(customer, (4,)))
+    (first,), (again,) = submitted(store, once), submitted(store, once)
+
+    assert (first.replayed, again.replayed) == (False, True)
+    assert again.outcomes == first.outcomes
+    assert wallet(store, customer).balance == 108
+
+
 def test_all_or_nothing(store: Store, pair: Pair) -> None:
     """An atomic submission that is refused or denied in the middle leaves no trace, whatever stands around it."""
     business, customer = pair

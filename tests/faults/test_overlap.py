@@ -513,6 +513,79 @@ def test_an_engine_that_is_abandoned_leaves_no_gap(
         run(again.close())
 
 
+@pytest.fixture
+def sure(store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have keys be taken to be new, as after many that were."""
+    monkeypatch.setattr("monedero.storage.sqlite.writer.NEW_KEYS_BATCHES", 1)
+    run(commit(store, [keyed("first", deposit(wallet, 100))]))
+
+
+def keyed(key: str, *commands: Command) -> Submission:
+    """Return a submission under a key."""
+    return Submission(commands, claiming(key, b"request"))
+
+
+@pytest.mark.usefixtures("sure")
+def test_new_keys_do_not_hold_a_batch_up(store: CountingStore, overlapping: Overlapping, wallet: WalletId) -> None:
+    """Batches of requests under keys overlap as any others: nothing is looked up behind the one being written."""
+
+    async def scenario() -> list[Answers | BaseException]:
+        await overlapping.begin(
+            keyed("one", deposit(wallet, 1), deposit(wallet, 2)), keyed("two", deposit(wallet, 4), deposit(wallet, 8))
+        )
+        return await overlapping.let_go()
+
+    assert [events(each) for each in run(scenario())] == [[DepositAccepted] * 2] * 2
+    assert balances(store, wallet) == [115]
+
+
+@pytest.mark.usefixtures("sure")
+@pytest.mark.parametrize("same", [True, False])
+def test_a_key_that_is_being_claimed_is_not_new(
+    store: CountingStore, disk: FaultyDisk, wallet: WalletId, same: bool
+) -> None:
+    """Decided while the first is being written, the second finds its key used when it is written, and its answer."""
+    first = keyed("k", deposit(wallet, 5))
+    second = first if same else keyed("another", deposit(wallet, 5))
+    decided = store.decided
+
+    async def scenario() -> list[Committed]:
+        disk.gate.clear()
+        tasks = []
+        async with asyncio.timeout(LIMIT_SECONDS):
+            for submission in (first, second):
+                tasks.append(asyncio.create_task(commit(store, [submission])))
+                await store.next_decided()
+            disk.gate.set()
+            return await asyncio.gather(*tasks)
+
+    one, two = run(scenario())
+    assert [one.answers[0].replayed, two.answers[0].replayed] == [False, same]
+    assert store.decided - decided == 2 + same
+    assert balances(store, wallet) == [105 if same else 110]
+
+
+def test_while_keys_come_again_they_are_looked_up(
+    store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only after some batches in a row with nothing but new keys is the look-up left out: no batch is decided twice."""
+    monkeypatch.setattr("monedero.storage.sqlite.writer.NEW_KEYS_BATCHES", 2)
+    decided = store.decided
+    requests = [keyed(key, deposit(wallet, 1)) for key in "aabb"]
+    found = [run(commit(store, [request])).answers[0].replayed for request in requests]
+    assert found == [False, True, False, True]
+    assert store.decided - decided == len(requests)
+
+
+@pytest.mark.usefixtures("sure")
+def test_the_key_of_a_dry_run_does_not_matter(store: CountingStore, wallet: WalletId) -> None:
+    """Nothing is claimed for it, so nothing is looked up."""
+    decided = store.decided
+    dry = Submission((deposit(wallet, 1),), claiming("first", b"request"), dry_run=True)
+    assert events(run(commit(store, [dry])).answers[0]) == [DepositAccepted]
+    assert store.decided - decided == 1
+
+
 @pytest.mark.parametrize("given_up", [False, True])
 def test_the_third_of_three_rests_on_both(
     store: CountingStore, disk: FaultyDisk, wallet: WalletId, given_up: bool

@@ -237,9 +237,10 @@ def shown(recorded: Recorded) -> tuple[str, str, int]:
 
 
 @pytest.fixture(autouse=True)
-def soon_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a process on PostgreSQL go by what it remembers when it may at all, and read when it may not."""
+def soon_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a process rely on what it remembers, and on keys being new, soon, and read after it was wrong."""
     monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", 1)
+    monkeypatch.setattr("monedero.storage.sqlite.writer.NEW_KEYS_BATCHES", 1)
 
 
 # In parts, so that every processor takes some; each part explores on its own. An example on PostgreSQL takes ten

@@ -54,7 +54,7 @@ async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_s
     batch: Batch | None = None
     needs = touched(command for submission in submissions for command in submission.commands)
     for submission in submissions:
-        if submission.claiming is not None:
+        if submission.claiming is not None and not submission.dry_run:
             needs.claims.add(submission.claiming.key)
         if submission.versions is not None:
             needs.wallets.add(submission.versions[0])

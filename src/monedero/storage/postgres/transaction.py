@@ -34,7 +34,7 @@ from monedero.storage.postgres.rows import (
     from_owner,
     from_wallet,
 )
-from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, TransientError
+from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, TransientError, require_claimed
 
 Result = psycopg.AsyncCursor[Row]
 Line = tuple[psycopg.AsyncConnection, psycopg.AsyncPipeline]
@@ -54,6 +54,8 @@ class WriteTransaction:
         """What the process knows; once something was read, what it knows then."""
         self.remembers = False
         """Whether what the batch was decided on was not read, but remembered."""
+        self._guessed: set[bytes] = set()
+        """Keys that were taken to be new."""
         self.begun = False
         """Whether it has its turn."""
         self.is_open = False
@@ -69,7 +71,7 @@ class WriteTransaction:
     async def load(self, touched: Touched) -> tuple[State, Head]:
         """See Transaction.load."""
         if self.memory is not None and (state := self.memory.state(touched)) is not None:
-            self.remembers, self._head = True, self.memory.head
+            self.remembers, self._head, self._guessed = True, self.memory.head, touched.claims
             return state, self._head
         state = State()
         async with self._exchange():
@@ -90,7 +92,11 @@ class WriteTransaction:
         self._commits = True
 
     def leaves(self) -> Memory | None:
-        """Return what is known of the ledger once the transaction is committed."""
+        """Return what is known of the ledger once the transaction is committed.
+
+        Raises TransientError: what was remembered is not enough.
+        """
+        require_claimed(self._guessed, self._batch)
         if self.memory is not None and self._batch is not None:
             self.memory.head = self._batch.head
             self.memory.keep(self._batch.wallets)

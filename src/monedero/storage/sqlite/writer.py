@@ -38,6 +38,7 @@ from monedero.storage.store import (
     NotStoredError,
     StoreBrokenError,
     TransientError,
+    require_claimed,
 )
 
 _BROKEN = (
@@ -49,6 +50,9 @@ _BROKEN = (
     apsw.PermissionsError,
 )
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
+
+NEW_KEYS_BATCHES = 16
+"""After so many in a row whose idempotency keys were all new, they are taken to be new."""
 
 Answer = TypeVar("Answer")
 
@@ -65,6 +69,8 @@ class _Series:
         """How many transactions the thread was given."""
         self.done = 0
         """How many it has carried out, which readers then see. Only the thread changes it."""
+        self.new_keys = 0
+        """How many batches in a row brought keys that were all new."""
 
     @property
     def wallets(self) -> dict[WalletId, Wallet]:
@@ -77,12 +83,14 @@ class FileTransaction:
 
     def __init__(self, writer: "Writer", series: _Series) -> None:
         self._writer = writer
-        self._series = series
+        self.series = series
         self.batch: Batch | None = None
+        self.guessed: set[bytes] = set()
+        """Keys that were taken to be new without a look."""
 
     async def load(self, touched: Touched) -> tuple[State, Head]:
         """See Transaction.load."""
-        return await self._writer.load(touched, self._series), self._series.head
+        return await self._writer.load(touched, self), self.series.head
 
     def append(self, batch: Batch) -> None:
         """See Transaction.append."""
@@ -115,9 +123,10 @@ class Writer:
                 transaction = FileTransaction(self, series)
                 yield transaction
                 batch, number = transaction.batch, series.handed_over
+                require_claimed(transaction.guessed, batch)
                 if batch is None and series.done == number:
                     return
-                written = self._hand_over(series, batch)
+                written = self._hand_over(series, batch, guessed=bool(transaction.guessed))
             await written
         except BaseException:
             # Whatever happened, and a failed COMMIT may have happened: the series ends, and the file is asked anew.
@@ -126,11 +135,20 @@ class Writer:
             raise
         series.ahead.pop(number, None)
 
-    async def load(self, touched: Touched, series: _Series) -> State:
-        """Return what exists of `touched`, as the series leaves it."""
-        state = State()
-        if touched.owners or touched.emails or touched.holds or touched.debited or touched.claims:
+    async def load(self, touched: Touched, transaction: FileTransaction) -> State:
+        """Return what exists of `touched`, as the series leaves it.
+
+        Keys are looked up where the thread is visited anyway, or while some were not new lately. The index of claims
+        makes sure of the rest.
+        """
+        state, series = State(), transaction.series
+        unsure = touched.claims and series.new_keys < NEW_KEYS_BATCHES
+        if touched.owners or touched.emails or touched.holds or touched.debited or unsure:
             await self._on_thread(partial(self._load, touched, state))
+            if touched.claims:
+                series.new_keys = 0 if state.claims else series.new_keys + 1
+        else:
+            transaction.guessed = touched.claims
         cold = self._take_known(touched.wallets | state.parties, state, series)
         if cold:
             await self._on_thread(partial(self._load_wallets, cold, state))
@@ -176,10 +194,10 @@ class Writer:
             self._broken = True
             raise
 
-    def _hand_over(self, series: _Series, batch: Batch | None) -> asyncio.Future[None]:
+    def _hand_over(self, series: _Series, batch: Batch | None, *, guessed: bool) -> asyncio.Future[None]:
         """Have the thread write a batch, or only see to it that those before it were written."""
         steps, number = steps_of(batch) if batch else [], series.handed_over
-        written = self._on_thread(partial(self._carry_out, series, number, steps, batch))
+        written = self._on_thread(partial(self._carry_out, series, number, steps, batch, guessed))
         series.handed_over += 1
         if batch:
             series.head = batch.head
@@ -222,14 +240,22 @@ class Writer:
             keys = apsw.carray(tuple(touched.claims), flags=apsw.SQLITE_CARRAY_BLOB)
             state.claims = {claim.key: claim for claim in map(to_claim, execute(statements.LOAD_CLAIMS, (keys,)))}
 
-    def _carry_out(self, series: _Series, number: int, steps: list[Step], batch: Batch | None) -> None:
-        """Write a batch, show what it leaves to readers. Raises TransientError: the one before it was not written."""
+    def _carry_out(self, series: _Series, number: int, steps: list[Step], batch: Batch | None, guessed: bool) -> None:
+        """Write a batch, show what it leaves to readers.
+
+        Raises TransientError: the one before it was not written, or a key that was taken to be new is not.
+        """
         if self._broken:
             raise StoreBrokenError("The disk has failed under the ledger, so nothing more is written")
         if series.done != number:
             raise TransientError("The batch before this one was not written")
         if batch:
-            self._write(steps)
+            try:
+                self._write(steps)
+            except apsw.ConstraintError as error:
+                if not guessed:
+                    raise
+                raise TransientError("An idempotency key was used before") from error
             self._hot.keep(batch.wallets)
             self._size = batch.head.size
         series.done += 1
