@@ -1,5 +1,6 @@
 """What the documented examples leave open, row by row."""
 
+import gzip
 import json
 from typing import Any
 
@@ -355,6 +356,15 @@ def test_wrong_content_type(world: World, kind: str) -> None:
     """415 says what is expected."""
     answer = world.client.post("/customers", content=b"{}", headers={"content-type": kind})
     assert (answer.status_code, "application/json" in detail(answer)) == (415, True)
+
+
+def test_a_compressed_body(world: World) -> None:
+    """415 tells it from malformed JSON."""
+    headers = {"content-type": "application/json", "content-encoding": "gzip", "accept": "application/problem+json"}
+    answer = world.client.post("/customers", content=gzip.compress(b"{}"), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "encoded_body")
+    answer = world.client.post("/customers", content=b"{}", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "missing_key")
 
 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"])

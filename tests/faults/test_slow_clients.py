@@ -570,6 +570,7 @@ def test_patient_reader_gets_the_large_answer(served: Served) -> None:
         pytest.param(b"GET / HTTP/1.1\r\nbad header: x\r\n\r\n", id="space in a name"),
         pytest.param(REQUEST + b"content-length: x\r\n\r\n", id="length is no number"),
         pytest.param(REQUEST + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabc", id="two lengths"),
+        pytest.param(b"GET / HTTP/1.1\r\nhost: one\r\nhost: other\r\n\r\n", id="two hosts"),
         pytest.param(REQUEST + b"transfer-encoding: chunked\r\n\r\nxyz\r\n", id="bad chunk"),
         pytest.param(
             REQUEST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -87,13 +87,18 @@ class Request:
     async def json(self, kind: type[Body], limit: int | None = None, depth: int | None = None) -> Body:
         """Read the body within the limits, or those given, and decode it; see `decoded`.
 
-        Raises Problem: 413 too large, 415 no JSON by its type, 400 malformed, incomplete, wrong or too deep.
+        Raises Problem: 413 too large, 415 no JSON by its type or encoded, 400 malformed, incomplete, wrong or too deep.
         """
         body = self.body = await self._body(limit)
         content_type = self.header(b"content-type")
         if body and content_type != JSON[1] and (content_type is None or _JSON_TYPE.fullmatch(content_type) is None):
             raise Problem(415, "The body must be JSON: send it with content-type: application/json", "not_json")
-        return decoded(body, kind, depth or self.limits.json_depth)
+        try:
+            return decoded(body, kind, depth or self.limits.json_depth)
+        except Problem as problem:
+            if problem.code != "malformed_json" or self.header(b"content-encoding") is None:
+                raise
+        raise Problem(415, "The body is taken as it is: send it without content-encoding", "encoded_body")
 
     async def lines(self, most: int) -> AsyncIterator[list[bytes]]:
         """Yield the lines of the body as they come, those that came together at once, but so many at most.

@@ -28,7 +28,7 @@ _REASONS = {
     410: "The personal data is not kept here",
     412: "The log has not reached the position, or the wallet is not at the version, that the request asks for",
     413: "The body is too large",
-    415: "The body is not JSON by its content-type",
+    415: "The body is not JSON by its content-type, or is encoded",
     422: "The Idempotency-Key has been used for another request",
 }
 _SHORT = {MovementBody, HoldBody}

@@ -228,11 +228,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the request and the time for its body, unless its headers are too large."""
-        headers_bytes, self.in_stream = len(self.url), False
+        headers_bytes, hosts, self.in_stream = len(self.url), 0, False
         for name, value in self.headers:
             headers_bytes += len(name) + len(value) + SEPARATORS_BYTES
             if name == b"content-type" and is_json_lines(value):
                 self.in_stream = True
+            hosts += name == b"host"
+        if hosts > 1:
+            raise ValueError("several hosts")  # As below: RFC 9112, 3.2 has that answered 400.
         if headers_bytes > self.limits.header_limit_bytes:
             self.refuse_headers()
             raise ValueError("headers too large")  # Stops the parser.
