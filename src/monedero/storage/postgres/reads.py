@@ -18,8 +18,8 @@ def reads_of(touched: Touched) -> Iterator[Read]:
     """Yield what has to be read."""
     if touched.wallets:
         yield _take_wallets, statements.LOAD_WALLETS, (array(touched.wallets),)
-    if parties := array((*touched.debited, *touched.holds)) if touched.debited or touched.holds else None:
-        yield _take_wallets, statements.LOAD_PARTIES, (parties,)
+    if touched.debited or touched.holds:
+        yield _take_wallets, statements.LOAD_PARTIES, (array((*touched.debited, *touched.holds)),)
     if touched.owners:
         yield _take_owners, statements.LOAD_OWNERS, (array(touched.owners),)
     if touched.emails:

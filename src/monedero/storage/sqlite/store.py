@@ -41,6 +41,7 @@ class SqliteStore:
                 require_whole(path)
             self._connection = open_writer(path, vfs)
             self._checkpoints = open_writer(path)
+            # The writer puts wallets in after COMMIT and before anyone is answered: what is read there is durable.
             hot = HotWallets()
             self._writer = Writer(self._connection, hot)
             self.queries = Reader(path, hot)
