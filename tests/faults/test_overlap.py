@@ -516,7 +516,7 @@ def test_an_engine_that_is_abandoned_leaves_no_gap(
 @pytest.fixture
 def sure(store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have keys be taken to be new, as after many that were."""
-    monkeypatch.setattr("monedero.storage.sqlite.writer.NEW_KEYS_BATCHES", 1)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", 1)
     run(commit(store, [keyed("first", deposit(wallet, 100))]))
 
 
@@ -569,12 +569,22 @@ def test_while_keys_come_again_they_are_looked_up(
     store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only after some batches in a row with nothing but new keys is the look-up left out: no batch is decided twice."""
-    monkeypatch.setattr("monedero.storage.sqlite.writer.NEW_KEYS_BATCHES", 2)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", 2)
     decided = store.decided
     requests = [keyed(key, deposit(wallet, 1)) for key in "aabb"]
     found = [run(commit(store, [request])).answers[0].replayed for request in requests]
     assert found == [False, True, False, True]
     assert store.decided - decided == len(requests)
+
+
+@pytest.mark.usefixtures("sure")
+def test_a_failed_condition_forgets_nothing(store: CountingStore, wallet: WalletId) -> None:
+    """A key under a condition that fails is looked up after all, and the wallets stay in memory."""
+    decided = store.decided
+    late = Submission((deposit(wallet, 1),), claiming("late", b"request"), versions=(wallet, (7,)))
+    assert isinstance(run(commit(store, [late])).answers[0].refusal, VersionMismatch)
+    assert store.decided - decided == 2
+    assert store._writer._hot.get(wallet) is not None  # noqa: SLF001 - nothing else shows it
 
 
 @pytest.mark.usefixtures("sure")

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from monedero.engine.batch import alone, commit
+from monedero.engine.batch import Committed, alone, commit
 from monedero.engine.engine import Engine
+from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
-from monedero.engine.work import Outcome, Submission
+from monedero.engine.work import Outcome, Submission, Work
 from monedero.ledger.claims import claiming
+from monedero.ledger.decide import touched
 from monedero.ledger.errors import EmailTaken, UnknownWallet, VersionMismatch
 from monedero.ledger.events import DebitAccepted, DebitDenied, Recorded
 from monedero.ledger.ids import WalletId
@@ -21,7 +24,7 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.sources import new_id
 from monedero.storage.postgres import PostgresStore
 from monedero.storage.postgres.transaction import WriteTransaction
-from monedero.storage.store import NotStoredError
+from monedero.storage.store import NotStoredError, TransientError
 from tests.ledgers import POSTGRES, Ledgers, opened
 from tests.support import (
     accepted,
@@ -59,6 +62,7 @@ class CountingStore(PostgresStore):
 def url(ledgers: Ledgers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the address of an empty ledger, whose processes soon go by what they remember."""
     monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", CALM)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", CALM)
     return ledgers.new(POSTGRES[0], tmp_path)
 
 
@@ -88,8 +92,8 @@ def ours(url: str, wallet: WalletId, till: WalletId) -> Iterator[CountingStore]:
     limits = store._writer._limits  # type: ignore[attr-defined]  # noqa: SLF001 - as the settings make them
     run(store.close())
     counting = CountingStore(url, limits)
-    for _ in range(CALM + 1):
-        accepted(counting, debit(till, wallet, 1))
+    for number in range(CALM + 1):
+        run(commit(counting, [Submission((debit(till, wallet, 1),), claiming(f"ours {number}", b""))]))
     yield counting
     run(counting.close())
 
@@ -214,8 +218,88 @@ def test_a_key_that_was_used_is_found(ours: CountingStore, wallet: WalletId) -> 
     assert not first.replayed
     assert again.replayed
     assert ours.remembered == 2
-    assert ours.counts == {"overtaken": 1}
+    assert ours.counts == {}
     assert balances(ours, wallet) == [100 - (CALM + 1) + 5]
+
+
+def test_keys_that_come_again_are_looked_up(ours: CountingStore, wallet: WalletId) -> None:
+    """Only the first of many retries is taken for new, and a failed condition under a key costs one batch a look."""
+    submission = Submission((deposit(wallet, 5),), claiming("k", b"request"))
+    late = Submission((deposit(wallet, 5),), claiming("late", b""), versions=(wallet, (0,)))
+    run(commit(ours, [submission]))
+    before = ours.decided
+    for _ in range(5):
+        assert run(commit(ours, [submission])).answers[0].replayed
+    assert ours.decided == before + 6
+    for _ in range(3 * CALM):
+        accepted(ours, deposit(wallet, 1))
+        run(commit(ours, [Submission((deposit(wallet, 1),), claiming(f"new {ours.decided}", b""))]))
+    before, remembered = ours.decided, ours.remembered
+    assert isinstance(run(commit(ours, [late])).answers[0].refusal, VersionMismatch)
+    accepted(ours, deposit(wallet, 1))
+    assert (ours.decided - before, ours.remembered - remembered) == (3, 2)
+    assert ours.counts == {}
+
+
+def test_what_was_looked_up_and_not_found_never_comes(
+    ours: CountingStore, theirs: PostgresStore, wallet: WalletId
+) -> None:
+    """A batch that was sent before it was looked up, and comes to the server after that, is refused."""
+    command = deposit(wallet, 5)
+
+    async def scenario() -> None:
+        async with ours.transaction() as transaction:
+            state, head = await transaction.load(touched([command]))
+            work = Work(state, head.size)
+            work.answer(Submission((command,)))
+            batch = work.batch(head, 0)
+            assert batch is not None
+            transaction.append(batch)
+            assert await theirs.stored([command.id]) == set()
+
+    with pytest.raises(TransientError):
+        run(scenario())
+    assert ours.remembered == 1
+    assert run(theirs.stored([command.id])) == set()
+    accepted(ours, command)
+    assert balances(ours, wallet) == [100 - (CALM + 1) + 5]
+
+
+def test_who_looks_up_starts_anew(ours: CountingStore, wallet: WalletId) -> None:
+    """A look-up raises the fence, so what was remembered under the one before is not relied on."""
+    assert run(ours.stored([new_id()])) == set()
+    accepted(ours, deposit(wallet, 1))
+    assert (ours.remembered, ours.counts) == (0, {})
+
+
+def test_a_rebuild_meets_a_batch_that_waits(
+    url: str, ours: CountingStore, theirs: PostgresStore, wallet: WalletId, till: WalletId
+) -> None:
+    """The batch was sent while the rows of all wallets were written anew: it changes the new ones."""
+    left = balances(ours, wallet)[0]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold_up(_events: int) -> None:
+        begun.set()
+        go_on.wait(LIMIT_SECONDS)
+
+    async def scenario() -> Committed:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            rebuilding = asyncio.create_task(asyncio.to_thread(rebuild, theirs, hold_up))
+            await asyncio.to_thread(begun.wait, LIMIT_SECONDS)
+            writing = asyncio.create_task(commit(ours, alone(debit(till, wallet, left))))
+            await until_one_waits(url)
+            go_on.set()
+            await rebuilding
+            return await writing
+
+    run(scenario())
+    assert ours.remembered == 1
+    assert balances(ours, wallet) == [0]
+    (again,) = run(commit(theirs, alone(debit(till, wallet, left)))).answers
+    assert isinstance(again.outcomes[0], Recorded)
+    assert isinstance(again.outcomes[0].event, DebitDenied)
+    assert balances(ours, wallet) == [0]
 
 
 async def until_one_waits(url: str) -> None:

@@ -117,15 +117,6 @@ class Batch(msgspec.Struct):
         return FORGET_CLAIMS * len(self.claims)
 
 
-def require_claimed(keys: set[bytes], batch: Batch | None) -> None:
-    """Make sure that keys which were taken to be new are claimed, where the index of claims tells whether they are.
-
-    Raises TransientError: one is not, say because of a condition that would not matter if the key had been used.
-    """
-    if not keys <= {claim.key for claim in (batch.claims if batch else ())}:
-        raise TransientError("An idempotency key has to be looked up")
-
-
 class Import(msgspec.Struct, frozen=True):
     """An import that has begun: how many events and owners with personal data come, and the root over the events.
 

@@ -17,24 +17,24 @@ class Memory:
     is that one, and only then.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, fence: int) -> None:
         self.head = head
+        self.fence = fence
         self._wallets = HotWallets()
         self._calm = 0
 
-    def found_true(self) -> None:
-        """Note that the head was found as it was left."""
-        self._calm += 1
+    def is_true(self, head: Head, fence: int) -> bool:
+        """Tell, and note for later, whether the head was found as it was left."""
+        found = (head, fence) == (self.head, self.fence)
+        self._calm += found
+        return found
 
     def keep(self, wallets: Iterable[Wallet]) -> None:
         """Take wallets over, as they are under the head."""
         self._wallets.keep(wallets)
 
     def state(self, touched: Touched) -> State | None:
-        """Return what a batch touches, unless it has to be read.
-
-        Idempotency keys are taken to be new ones, which the database makes sure of.
-        """
+        """Return what a batch touches, but for idempotency keys, unless it has to be read."""
         if self._calm < CALM_BATCHES or touched.owners or touched.emails or touched.holds or touched.debited:
             return None
         wallets = [wallet for each in touched.wallets if (wallet := self._wallets.get(each))]

@@ -129,10 +129,10 @@ def to_event_row(row: Row) -> EventRow:
     return EventRow(*row)
 
 
-def from_batch(batch: Batch, before: Head) -> Row:
+def from_batch(batch: Batch, before: Head, fence: int) -> Row:
     """Return the parameters of APPEND: the head, columns of the log, of the wallets that moved, of the kept roots.
 
-    `before` is the head that the batch goes on from.
+    `before` is the head that the batch goes on from, `fence` the one that it was decided under.
     """
     rows, moved, roots, head = batch.rows, batch.moved, batch.roots, batch.head
     return (
@@ -140,6 +140,7 @@ def from_batch(batch: Batch, before: Head) -> Row:
         head.frontier,
         head.root,
         before.link,
+        fence,
         head.link,
         array(str(row.position) for row in rows),
         array(row.id for row in rows),

@@ -2,7 +2,8 @@
 
 # The writer: one batch. Everybody locks the head first. While it is locked nobody else can write anything, so what is
 # read after it is the whole truth; in the same statement as the lock it might be older than the lock.
-LOCK_HEAD = "SELECT size, frontier, root, link FROM head WHERE single = 1 FOR NO KEY UPDATE"
+LOCK_HEAD = "SELECT size, frontier, root, link, fence FROM head WHERE single = 1 FOR NO KEY UPDATE"
+RAISE_FENCE = "UPDATE head SET fence = fence + 1 WHERE single = 1"
 LOAD_WALLETS = """
     SELECT id::text, number, kind, owner::text, currency, balance, version, created_at, modified_at, position, held
     FROM wallets
@@ -37,11 +38,12 @@ LOAD_HOLDS = """
 """
 LOAD_CLAIMS = "SELECT key, fingerprint, at, answers FROM claims WHERE key = ANY (%s::bytea[])"
 # The batch itself, in one statement: the head, the rows under it, the wallets that they moved, the roots to keep. Over
-# another head than the one that the batch was decided on it fails, since no link is NULL. All the rest takes its rows
-# from the new head, so it comes after it: whoever remembers has not locked it before.
+# another head, or under another fence, than the one that the batch was decided on it fails, since no link is NULL. That
+# is the first to happen, since all the rest takes its rows from the new head.
 APPEND = """
     WITH sealed AS (
-        UPDATE head SET size = %s, frontier = %s, root = %s, link = CASE WHEN link = %s THEN %s::bytea END
+        UPDATE head
+        SET size = %s, frontier = %s, root = %s, link = CASE WHEN link = %s AND fence = %s THEN %s::bytea END
         WHERE single = 1
         RETURNING single
     ), appended AS (

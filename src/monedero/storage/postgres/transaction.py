@@ -4,11 +4,12 @@
    all of it is the truth, and stays so.
 2. The rows, the wallets that moved, the head, COMMIT.
 
-The first is left out when the process remembers all that the batch touches. Then BEGIN goes with the second,
+The first is left out when the process remembers all that the batch touches. Then BEGIN and the lock go with the second,
 which writes over no head but the one that the batch was decided on.
 
-Until the second is sent nothing can have been stored. From then on a lost answer is unknown, until the batch
-has been looked up under the head's lock, which the transaction in doubt holds for as long as it lives.
+Until the second is sent nothing can have been stored. From then on a lost answer is unknown, until the batch has been
+looked up under the head's lock. The transaction in doubt holds that lock for as long as it lives; or, where the lock
+was sent with the rows, it may yet come for it, and meets the fence that the look-up has raised.
 """
 
 from collections import Counter
@@ -20,6 +21,7 @@ import psycopg
 
 from monedero.ledger.merkle import Head
 from monedero.ledger.state import State, Touched
+from monedero.storage.keys import NewKeys
 from monedero.storage.postgres import statements
 from monedero.storage.postgres.connection import failures_named, hung_up_after, is_lost, unknown
 from monedero.storage.postgres.memory import Memory
@@ -34,7 +36,7 @@ from monedero.storage.postgres.rows import (
     from_owner,
     from_wallet,
 )
-from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, TransientError, require_claimed
+from monedero.storage.store import Batch, CommitUnknownError, NotStoredError, TransientError
 
 Result = psycopg.AsyncCursor[Row]
 Line = tuple[psycopg.AsyncConnection, psycopg.AsyncPipeline]
@@ -44,8 +46,11 @@ Line = tuple[psycopg.AsyncConnection, psycopg.AsyncPipeline]
 class WriteTransaction:
     """One batch. Every answer is awaited for a bounded time, then the connection is given up."""
 
-    def __init__(self, take_turn: Callable[[], Awaitable[Line]], patience_seconds: float, counts: Counter[str]) -> None:
+    def __init__(
+        self, take_turn: Callable[[], Awaitable[Line]], keys: NewKeys, patience_seconds: float, counts: Counter[str]
+    ) -> None:
         self._take_turn = take_turn
+        self._keys = keys
         self._patience_seconds = patience_seconds
         self._counts = counts
         self._connection: psycopg.AsyncConnection
@@ -60,43 +65,44 @@ class WriteTransaction:
         """Whether it has its turn."""
         self.is_open = False
         """Whether the server may not have heard of its end."""
-        self._locked: Head
-        """The head, as the lock found it."""
-        self._head: Head
-        """What the batch is decided on."""
+        self._locked: tuple[Head, int]
+        """Head and fence, as the lock found them."""
+        self._before: tuple[Head, int]
+        """Head and fence that the batch is decided on."""
         self._batch: Batch | None = None
         self._commits = False
         self._warned = False
 
     async def load(self, touched: Touched) -> tuple[State, Head]:
         """See Transaction.load."""
-        if self.memory is not None and (state := self.memory.state(touched)) is not None:
-            self.remembers, self._head, self._guessed = True, self.memory.head, touched.claims
-            return state, self._head
+        memory = self.memory if self._keys.likely or not touched.claims else None
+        if memory is not None and (known := memory.state(touched)) is not None:
+            self.remembers, self._before, self._guessed = True, (memory.head, memory.fence), touched.claims
+            return known, memory.head
         state = State()
         async with self._exchange():
             reads = [(await self._send(statement, row), take) for take, statement, row in reads_of(touched)]
         for result, take in reads:
             take(state, await result.fetchall())
-        self._head = self._locked
-        if self.memory is not None and self.memory.head == self._head:
-            self.memory.found_true()
-        else:
-            self.memory = Memory(self._head)
+        if touched.claims:
+            self._keys.looked_up(state.claims)
+        self._before = self._locked
+        if self.memory is None or not self.memory.is_true(*self._locked):
+            self.memory = Memory(*self._locked)
         self.memory.keep(state.wallets.values())
-        return state, self._head
+        return state, self.memory.head
 
     def append(self, batch: Batch) -> None:
         """See Transaction.append."""
         self._batch = batch
         self._commits = True
 
-    def leaves(self) -> Memory | None:
-        """Return what is known of the ledger once the transaction is committed.
+    def require_claimed(self) -> None:
+        """See NewKeys.require_claimed."""
+        self._keys.require_claimed(self._guessed, self._batch)
 
-        Raises TransientError: what was remembered is not enough.
-        """
-        require_claimed(self._guessed, self._batch)
+    def leaves(self) -> Memory | None:
+        """Return what is known of the ledger once the transaction is committed."""
         if self.memory is not None and self._batch is not None:
             self.memory.head = self._batch.head
             self.memory.keep(self._batch.wallets)
@@ -105,10 +111,12 @@ class WriteTransaction:
     async def look_up(self, ids: str) -> set[str]:
         """Return which events of an array literal are stored, once nobody is about to store any.
 
-        The transaction is committed after it: having locked a row, it waits for the standby as the batch should have.
+        None of them can be stored later, since the fence is raised. The transaction is committed after it: having
+        changed a row, it waits for the standby as the batch should have.
         """
-        self._commits = True
+        self._commits, self.memory = True, None
         async with self._exchange():
+            await self._send(statements.RAISE_FENCE)
             found = await self._send(statements.STORED_EVENTS, (ids,))
         return {event_id for (event_id,) in await found.fetchall()}
 
@@ -128,7 +136,7 @@ class WriteTransaction:
                 await self._connection.execute("SET LOCAL synchronous_commit = off", prepare=False)
                 await self._connection.execute("COMMIT", prepare=False)
             self.is_open = False
-            if self.remembers and self._locked != self._head:
+            if self.remembers and self._locked != self._before:
                 raise self._overtaken()
 
     async def _commit(self) -> None:
@@ -136,11 +144,14 @@ class WriteTransaction:
         try:
             with failures_named(self._counts):
                 result = await self._write()
-        except psycopg.IntegrityError as error:
-            if not self.remembers:
-                raise
+        except psycopg.errors.NotNullViolation as error:
             await self._roll_back()
             raise self._overtaken() from error
+        except psycopg.errors.UniqueViolation as error:
+            if not self._guessed:
+                raise
+            await self._roll_back()
+            raise self._keys.mistaken() from error
         finally:
             self._connection.remove_notice_handler(self._note_warning)
         if result.statusmessage != "COMMIT":
@@ -160,7 +171,7 @@ class WriteTransaction:
                         await self._send(statements.INSERT_OWNER, from_owner(owner))
                     for wallet in batch.opened:
                         await self._send(statements.INSERT_WALLET, from_wallet(wallet))
-                    await self._send(statements.APPEND, from_batch(batch, self._head))
+                    await self._send(statements.APPEND, from_batch(batch, *self._before))
                     if batch.holds:
                         await self._send(statements.PUT_HOLDS, from_holds(batch.holds))
                     if batch.debited:
@@ -195,20 +206,23 @@ class WriteTransaction:
         """Send what is sent inside as one round trip, once it has its turn; at first BEGIN, and the lock."""
         await self.begin()
         with failures_named(self._counts), hung_up_after(self._connection, self._patience_seconds):
-            locked = await self._send(statements.LOCK_HEAD) if await self._begin() else None
+            locked = await self._begin()
             yield
             await self._pipeline.sync()
         if locked:
-            (row,) = await locked.fetchall()
-            self._locked = Head(*row)
+            ((*head, fence),) = await locked.fetchall()
+            self._locked = Head(*head), fence
 
-    async def _begin(self) -> bool:
-        """Send BEGIN, if it was not sent."""
+    async def _begin(self) -> Result | None:
+        """Send BEGIN and the lock, unless they were sent; return what will say how the lock found the head.
+
+        The lock is a statement of its own. One that waited for it by itself would write by what it saw before the wait.
+        """
         if self.is_open:
-            return False
+            return None
         self.is_open = True
         await self._connection.execute("BEGIN", prepare=False)
-        return True
+        return await self._send(statements.LOCK_HEAD)
 
     async def _send(self, statement: LiteralString, parameters: Row = ()) -> Result:
         cursor = self._connection.cursor(binary=True)

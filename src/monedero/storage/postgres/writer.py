@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import psycopg
 
+from monedero.storage.keys import NewKeys
 from monedero.storage.postgres.connection import RETRY_FIRST_SECONDS, Limits, reconnect
 from monedero.storage.postgres.memory import Memory
 from monedero.storage.postgres.rows import array
@@ -32,6 +33,7 @@ class Writer:
         self._connection: psycopg.AsyncConnection | None = None
         self._mode = AsyncExitStack()
         self._pipeline: psycopg.AsyncPipeline
+        self._keys = NewKeys()
         self._memory: Memory | None = None
         self._deciding = asyncio.Lock()
         self._turn = asyncio.Lock()
@@ -39,11 +41,12 @@ class Writer:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[WriteTransaction]:
         """See Store.transaction. Another one may begin as soon as this one only has to be written."""
-        transaction = WriteTransaction(self._take_turn, self._limits.patience_seconds, self._counts)
+        transaction = WriteTransaction(self._take_turn, self._keys, self._limits.patience_seconds, self._counts)
         try:
             async with self._deciding:
                 transaction.memory = before = self._memory
                 yield transaction
+                transaction.require_claimed()
                 await transaction.begin()
                 self._require_unforgotten(transaction, before)
                 self._memory = transaction.leaves()

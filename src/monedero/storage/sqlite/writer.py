@@ -22,6 +22,7 @@ from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Owner, State, Touched, Wallet
 from monedero.storage.hot import HotWallets
+from monedero.storage.keys import NewKeys, UnsureError
 from monedero.storage.sqlite import statements
 from monedero.storage.sqlite.overhaul import FileOverhaul
 from monedero.storage.sqlite.rows import (
@@ -38,7 +39,6 @@ from monedero.storage.store import (
     NotStoredError,
     StoreBrokenError,
     TransientError,
-    require_claimed,
 )
 
 _BROKEN = (
@@ -50,9 +50,6 @@ _BROKEN = (
     apsw.PermissionsError,
 )
 _PASSING = (apsw.FullError, apsw.BusyError, apsw.LockedError, apsw.NoMemError, apsw.InterruptError)
-
-NEW_KEYS_BATCHES = 16
-"""After so many in a row whose idempotency keys were all new, they are taken to be new."""
 
 Answer = TypeVar("Answer")
 
@@ -69,8 +66,6 @@ class _Series:
         """How many transactions the thread was given."""
         self.done = 0
         """How many it has carried out, which readers then see. Only the thread changes it."""
-        self.new_keys = 0
-        """How many batches in a row brought keys that were all new."""
 
     @property
     def wallets(self) -> dict[WalletId, Wallet]:
@@ -104,6 +99,7 @@ class Writer:
         self._connection = connection
         connection.execute(statements.BATCH_VIEW)
         self._hot = hot
+        self._keys = NewKeys()
         self._series: _Series | None = None
         self._deciding = asyncio.Lock()
         self._size: int | None = None
@@ -123,11 +119,15 @@ class Writer:
                 transaction = FileTransaction(self, series)
                 yield transaction
                 batch, number = transaction.batch, series.handed_over
-                require_claimed(transaction.guessed, batch)
+                self._keys.require_claimed(transaction.guessed, batch)
                 if batch is None and series.done == number:
                     return
                 written = self._hand_over(series, batch, guessed=bool(transaction.guessed))
             await written
+        except UnsureError:
+            self._keys.mistaken()
+            self._series = None  # Nothing was written, so what is in memory is still true.
+            raise
         except BaseException:
             # Whatever happened, and a failed COMMIT may have happened: the series ends, and the file is asked anew.
             self._series = self._size = None
@@ -138,15 +138,14 @@ class Writer:
     async def load(self, touched: Touched, transaction: FileTransaction) -> State:
         """Return what exists of `touched`, as the series leaves it.
 
-        Keys are looked up where the thread is visited anyway, or while some were not new lately. The index of claims
-        makes sure of the rest.
+        Keys that are likely to be new are not looked up, unless something else has to be.
         """
         state, series = State(), transaction.series
-        unsure = touched.claims and series.new_keys < NEW_KEYS_BATCHES
+        unsure = touched.claims and not self._keys.likely
         if touched.owners or touched.emails or touched.holds or touched.debited or unsure:
             await self._on_thread(partial(self._load, touched, state))
             if touched.claims:
-                series.new_keys = 0 if state.claims else series.new_keys + 1
+                self._keys.looked_up(state.claims)
         else:
             transaction.guessed = touched.claims
         cold = self._take_known(touched.wallets | state.parties, state, series)
@@ -243,7 +242,7 @@ class Writer:
     def _carry_out(self, series: _Series, number: int, steps: list[Step], batch: Batch | None, guessed: bool) -> None:
         """Write a batch, show what it leaves to readers.
 
-        Raises TransientError: the one before it was not written, or a key that was taken to be new is not.
+        Raises TransientError: the one before it was not written, and UnsureError: a key taken to be new is not.
         """
         if self._broken:
             raise StoreBrokenError("The disk has failed under the ledger, so nothing more is written")
@@ -255,7 +254,7 @@ class Writer:
             except apsw.ConstraintError as error:
                 if not guessed:
                     raise
-                raise TransientError("An idempotency key was used before") from error
+                raise UnsureError("An idempotency key was used before") from error
             self._hot.keep(batch.wallets)
             self._size = batch.head.size
         series.done += 1
