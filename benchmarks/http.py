@@ -36,6 +36,7 @@ def measure(sizes: Sizes, folder: Path) -> Found:
         server = opened.enter_context(postgres())
         ledgers = {
             "": f"sqlite:///{folder}/ledger.db",
+            KEYED: f"sqlite:///{folder}/keyed.db",
             ONE: server.create_database("one"),
             TWO: server.create_database("two"),
         }
@@ -57,7 +58,7 @@ def measure(sizes: Sizes, folder: Path) -> Found:
             driven |= {f"{workload}, {each}": (constant, some) for each, constant in constants.items()}
             driven[workload] = served[""], some
             if workload == "debit":
-                driven[KEYED] = served[""], some
+                driven[KEYED] = served[KEYED], workloads(wallets[KEYED])["debit"]
         for what, (_, some) in driven.items():
             (folder / what).write_text("\n".join(some))
         rounds = [

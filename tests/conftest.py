@@ -18,7 +18,7 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add how long the generative tests run."""
-    parser.addoption("--examples", type=int, default=240, help="examples of the state machine (default 240)")
+    parser.addoption("--examples", type=int, default=200, help="examples of the state machine (default 200)")
     parser.addoption("--api-examples", type=int, default=12, help="generated requests an operation (default 12)")
     parser.addoption("--crashes", type=int, default=40, help="times that the service is killed (default 40)")
     parser.addoption("--cuts", type=int, default=80, help="cut connections around a COMMIT (default 80)")
