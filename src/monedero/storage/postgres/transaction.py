@@ -145,6 +145,8 @@ class WriteTransaction:
             with failures_named(self._counts):
                 result = await self._write()
         except psycopg.errors.NotNullViolation as error:
+            if not self.remembers:
+                raise
             await self._roll_back()
             raise self._overtaken() from error
         except psycopg.errors.UniqueViolation as error:
