@@ -5,9 +5,12 @@ from io import BytesIO
 
 import pytest
 
+from monedero.engine.batch import commit as engine_commit
 from monedero.engine.export import export
 from monedero.engine.rebuild import rebuild
 from monedero.engine.verify import verify
+from monedero.engine.work import Answers, Submission
+from monedero.ledger.claims import claiming
 from monedero.ledger.errors import BusinessHasWallet, EmailTaken, UnknownWallet
 from monedero.ledger.events import DebitAccepted, DebitDenied, Recorded, encode
 from monedero.ledger.ids import WalletId
@@ -16,7 +19,7 @@ from monedero.ledger.profiles import OwnerKind
 from monedero.ledger.state import Touched
 from monedero.sources import new_id
 from monedero.storage.store import NotStoredError, Store
-from tests.support import accepted, commit, debit, deposit, new_wallet, opening, registration, run
+from tests.support import accepted, commit, debit, deposit, new_wallet, opening, registration, run, submitted
 
 
 def test_an_empty_ledger_verifies(store: Store) -> None:
@@ -192,6 +195,37 @@ def test_an_event_is_found_by_its_id(store: Store) -> None:
     found = run(store.queries.event(recorded.event.id))
     assert found == recorded
     assert encode(found.event) == encode(recorded.event)
+
+
+def test_what_is_added_to_a_batch_is_decided_on_all_that_is_stored(store: Store) -> None:
+    """What a batch is topped up with is looked up too: wallets, an owner, a key that was used before."""
+    customer, other = new_wallet(store, OwnerKind.CUSTOMER), new_wallet(store, OwnerKind.CUSTOMER)
+    till, owner = new_wallet(store, OwnerKind.BUSINESS), registration(OwnerKind.BUSINESS)
+    accepted(store, owner, deposit(other, 10))
+    used = Submission((deposit(customer, 5),), claiming("used"))
+    submitted(store, used)
+
+    def topped_up(added: Submission) -> list[Answers]:
+        submissions = [Submission((deposit(customer, 1),), claiming(new_id()))]
+
+        def top_up() -> bool:
+            if len(submissions) > 1:
+                return False
+            submissions.append(added)
+            return True
+
+        return run(engine_commit(store, submissions, top_up=top_up)).answers
+
+    debited, opened, replayed = (
+        topped_up(Submission((debit(till, other, 10),)))[1],
+        topped_up(Submission((opening(owner.id, OwnerKind.BUSINESS),)))[1],
+        topped_up(used)[1],
+    )
+    assert [isinstance(each.outcomes[0], Recorded) for each in (debited, opened)] == [True, True]
+    assert replayed.replayed
+    assert (balance(store, customer), balance(store, other), balance(store, till)) == (8, 0, 10)
+    with store.snapshot() as snapshot:
+        verify(snapshot)
 
 
 def nobodys() -> WalletId:

@@ -11,7 +11,9 @@ from monedero.engine.work import Answers, Submission
 from monedero.ledger.commands import Command
 from monedero.ledger.events import Recorded
 from monedero.ledger.ids import WalletId
+from monedero.ledger.merkle import Head
 from monedero.ledger.profiles import OwnerKind
+from monedero.ledger.state import State, Touched
 from monedero.storage.store import Batch, Overhaul, Queries, Snapshot, Store, StoreError, Transaction
 from tests.support import deposit, new_wallet, run
 
@@ -19,13 +21,16 @@ LIMIT_SECONDS = 10
 
 
 class HeldStore:
-    """A real store whose transactions wait at a gate, so that a test says when a batch commits."""
+    """A real store whose transactions wait at a gate, so that a test says when a batch has its turn, and commits."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.turn = asyncio.Event()
+        self.turn.set()
         self.gate = asyncio.Event()
         self.entered = asyncio.Event()
         self.batches: list[int] = []
+        self.loads: list[Touched] = []
 
     @property
     def queries(self) -> Queries:
@@ -37,11 +42,11 @@ class HeldStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        async with self._store.transaction() as transaction:
+        async with self._store.transaction() as transaction, asyncio.timeout(LIMIT_SECONDS):
             self.entered.set()
-            async with asyncio.timeout(LIMIT_SECONDS):
-                await self.gate.wait()
-            yield Counted(transaction, self.batches)
+            await self.turn.wait()
+            yield Counted(transaction, self.batches, self.loads)
+            await self.gate.wait()
 
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
         return await self._store.stored(event_ids)
@@ -63,12 +68,17 @@ class HeldStore:
 
 
 class Counted:
-    """A transaction that notes how many events it appends."""
+    """A transaction that notes what it loads, and how many events it appends."""
 
-    def __init__(self, transaction: Transaction, batches: list[int]) -> None:
+    def __init__(self, transaction: Transaction, batches: list[int], loads: list[Touched]) -> None:
         self._batches = batches
+        self._loads = loads
         self._append = transaction.append
-        self.load = transaction.load
+        self._load = transaction.load
+
+    async def load(self, touched: Touched) -> tuple[State, Head]:
+        self._loads.append(touched)
+        return await self._load(touched)
 
     def append(self, batch: Batch) -> None:
         self._batches.append(len(batch.rows))
@@ -114,6 +124,54 @@ def test_what_queues_up_during_a_commit_is_the_next_batch(held: HeldStore, walle
     positions = [recorded.position for recorded in run(scenario())]
     assert held.batches == [1, 4, 4, 2]
     assert positions == list(range(positions[0], positions[0] + 11))
+
+
+def test_what_comes_while_a_batch_waits_for_its_turn_goes_along(store: Store, held: HeldStore) -> None:
+    """While others have their turn at the log a batch fills up to its limit, and everybody is answered in order."""
+    engine = engine_over(held, batch_limit=4)
+    held.turn.clear()
+    held.gate.set()
+    wallets = [new_wallet(store, OwnerKind.CUSTOMER) for _ in range(5)]
+
+    async def scenario() -> list[int]:
+        engine.start()
+        submitted = [asyncio.create_task(engine.submit(deposit(wallet, 1))) for wallet in wallets[:2]]
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
+        submitted += [asyncio.create_task(engine.submit(deposit(wallet, 1))) for wallet in wallets[2:]]
+        await asyncio.sleep(0)
+        held.turn.set()
+        answers = [await each for each in submitted]
+        await engine.drain()
+        return [answer.position for answer in answers if isinstance(answer, Recorded)]
+
+    positions = run(scenario())
+    assert held.batches == [4, 1]
+    assert [each.wallets for each in held.loads] == [set(wallets[:2]), set(wallets[:4]), set(wallets[4:])]
+    assert positions == list(range(positions[0], positions[0] + 5))
+
+
+def test_nobody_overtakes_a_batch_that_was_taken(held: HeldStore, wallet: WalletId) -> None:
+    """Behind a batch that waits for its turn a full one was taken: what comes then goes behind that."""
+    engine = engine_over(held, batch_limit=4)
+    held.turn.clear()
+    held.gate.set()
+
+    async def scenario() -> list[int]:
+        engine.start()
+        submitted = [asyncio.create_task(engine.submit(deposit(wallet, 1)))]
+        await asyncio.wait_for(held.entered.wait(), LIMIT_SECONDS)
+        for together in (4, 1):
+            submitted += [asyncio.create_task(engine.submit(deposit(wallet, 1))) for _ in range(together)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        held.turn.set()
+        answers = [await each for each in submitted]
+        await engine.drain()
+        return [answer.position for answer in answers if isinstance(answer, Recorded)]
+
+    positions = run(scenario())
+    assert held.batches == [1, 4, 1]
+    assert positions == list(range(positions[0], positions[0] + 6))
 
 
 def test_a_submission_of_nothing_is_answered(store: Store) -> None:

@@ -1,6 +1,6 @@
 """One batch, one transaction: load, decide each submission in turn, seal and append, commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from monedero.engine.work import Answers, Outcome, Submission, Work
@@ -9,7 +9,7 @@ from monedero.ledger.commands import Command
 from monedero.ledger.decide import touched
 from monedero.ledger.errors import BatchRefused
 from monedero.ledger.events import Recorded
-from monedero.ledger.state import Wallet
+from monedero.ledger.state import Touched, Wallet
 from monedero.storage.store import (
     AnswerLostError,
     Batch,
@@ -25,6 +25,14 @@ ATTEMPTS_LIMIT = 4
 """How often a batch is decided and committed when others, or a lost connection, roll it back."""
 CLAIMS_KEPT_SECONDS = 24 * 60 * 60
 
+TopUp = Callable[[], bool]
+"""Adds to the submissions of a batch what has come since, and tells whether anything has."""
+
+
+def nothing_more() -> bool:
+    """Add nothing."""
+    return False
+
 
 class Committed(NamedTuple):
     """An answer for each submission, and the wallets that the batch has changed."""
@@ -34,34 +42,36 @@ class Committed(NamedTuple):
 
 
 async def commit(
-    store: Store, submissions: Sequence[Submission], claims_kept_seconds: int = CLAIMS_KEPT_SECONDS
+    store: Store,
+    submissions: Sequence[Submission],
+    claims_kept_seconds: int = CLAIMS_KEPT_SECONDS,
+    top_up: TopUp = nothing_more,
 ) -> Committed:
-    """Decide and record the submissions, in order, in one transaction.
+    """Decide and record the submissions, in order, in one transaction; `top_up` may add to them once it has its turn.
 
     Raises NotStoredError when nothing was recorded, CommitUnknownError when that could not be found out,
     StoreBrokenError when the disk failed. A COMMIT that failed is looked up before anyone is answered.
     """
     for _ in range(ATTEMPTS_LIMIT - 1):
         try:
-            return await _commit(store, submissions, claims_kept_seconds)
+            return await _commit(store, submissions, claims_kept_seconds, top_up)
         except TransientError:
             continue
-    return await _commit(store, submissions, claims_kept_seconds)
+    return await _commit(store, submissions, claims_kept_seconds, top_up)
 
 
-async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_seconds: int) -> Committed:
+async def _commit(
+    store: Store, submissions: Sequence[Submission], claims_kept_seconds: int, top_up: TopUp
+) -> Committed:
     work: Work | None = None
     batch: Batch | None = None
-    needs = touched(command for submission in submissions for command in submission.commands)
-    for submission in submissions:
-        if submission.claiming is not None and not submission.dry_run:
-            needs.claims.add(submission.claiming.key)
-        if submission.versions is not None:
-            needs.wallets.add(submission.versions[0])
     answers: list[Answers] = []
     try:
         async with store.transaction() as transaction:
-            state, head = await transaction.load(needs)
+            state, head = await transaction.load(_needs(submissions))
+            if top_up():
+                # Whoever came while others had their turn goes along: to look again takes less than a turn more.
+                state, head = await transaction.load(_needs(submissions))
             work = Work(state, head.size)
             answers = [work.answer(submission) for submission in submissions]
             if batch := work.batch(head, claims_kept_seconds * 1_000_000):
@@ -69,6 +79,16 @@ async def _commit(store: Store, submissions: Sequence[Submission], claims_kept_s
     except CommitUnknownError as error:
         await _require_stored(store, work, error)
     return Committed(answers, batch.wallets if batch else [])
+
+
+def _needs(submissions: Sequence[Submission]) -> Touched:
+    needs = touched(command for submission in submissions for command in submission.commands)
+    for submission in submissions:
+        if submission.claiming is not None and not submission.dry_run:
+            needs.claims.add(submission.claiming.key)
+        if submission.versions is not None:
+            needs.wallets.add(submission.versions[0])
+    return needs
 
 
 async def _require_stored(store: Store, work: Work | None, error: CommitUnknownError) -> None:

@@ -1,8 +1,8 @@
 """Group commit: requests queue their commands, which are committed batch by batch.
 
 While one batch commits, the next one fills: no timer, no added delay at low load, large batches at high
-load. One that is full need not wait: where the store allows, it is decided while the one before it is being written. A
-client that goes away cancels nothing.
+load. It still fills while other processes have their turn at the log. One that is full need not wait: where the store
+allows, it is decided while the one before it is being written. A client that goes away cancels nothing.
 """
 
 import asyncio
@@ -15,7 +15,15 @@ from itertools import islice, repeat
 
 import msgspec
 
-from monedero.engine.batch import CLAIMS_KEPT_SECONDS, Committed, all_found_again, commit, found_again
+from monedero.engine.batch import (
+    CLAIMS_KEPT_SECONDS,
+    Committed,
+    TopUp,
+    all_found_again,
+    commit,
+    found_again,
+    nothing_more,
+)
 from monedero.engine.observer import BatchEnded, Observer
 from monedero.engine.work import Answers, Outcome, Submission
 from monedero.ledger.commands import Command
@@ -82,8 +90,10 @@ class Engine:
         self._queue: deque[_Waiting] = deque()
         self._waiting = 0
         """How many commands are in the queue."""
+        self._batches = 0
+        """How many were taken from the queue."""
         self._committing = 0
-        """How many batches are being committed."""
+        """How many of them are being committed."""
         self._claiming: set[bytes] = set()
         self._idle: deque[asyncio.Future[None]] = deque()
         """Where those wait who found no batch to commit."""
@@ -203,11 +213,12 @@ class Engine:
                 self._idle.append(idle := self._loop.create_future())
                 await idle
                 continue
-            batch = self._next_batch()
-            submissions = [submission for waiting in batch for submission in waiting.submissions]
+            batch: list[_Waiting] = []
+            self._batches += 1
+            submissions = self._taken(batch)
             self._committing += 1
             try:
-                answers = await self._answers(submissions, batch[0].since)
+                answers = await self._answers(submissions, batch[0].since, self._top_up(batch, submissions))
             except BaseException:
                 _answer(batch, repeat(CommitUnknownError("The engine was stopped in the middle of a commit")))
                 raise
@@ -228,16 +239,28 @@ class Engine:
         """Tell whether the next batch should go: it can grow until the one before it is committed, or it is full."""
         return self._waiting >= self._batch_limit if self._committing else bool(self._queue)
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Take from the queue what goes into one transaction: what was submitted first at least."""
-        batch = [self._queue.popleft()]
-        size = batch[0].size
-        while self._queue and (size := size + self._queue[0].size) <= self._batch_limit:
-            batch.append(self._queue.popleft())
-        self._waiting -= sum(waiting.size for waiting in batch)
-        return batch
+    def _taken(self, batch: list[_Waiting]) -> list[Submission]:
+        """Take from the queue what there is room for in the batch, into an empty one the first at least."""
+        before, size = len(batch), sum(waiting.size for waiting in batch)
+        while self._queue and ((size := size + self._queue[0].size) <= self._batch_limit or not batch):
+            batch.append(waiting := self._queue.popleft())
+            self._waiting -= waiting.size
+        return [submission for waiting in batch[before:] for submission in waiting.submissions]
 
-    async def _answers(self, submissions: Sequence[Submission], since: float) -> Sequence[Answers | Exception]:
+    def _top_up(self, batch: list[_Waiting], submissions: list[Submission]) -> TopUp:
+        """Return what adds to a batch what was submitted since, unless a later batch has been taken."""
+        number = self._batches
+
+        def top_up() -> bool:
+            added = self._taken(batch) if number == self._batches else []
+            submissions.extend(added)
+            return bool(added)
+
+        return top_up
+
+    async def _answers(
+        self, submissions: Sequence[Submission], since: float, top_up: TopUp = nothing_more
+    ) -> Sequence[Answers | Exception]:
         """Commit and return answers for each; where one submission upsets the batch, the others go without it.
 
         `since` is when the first of them was queued.
@@ -245,7 +268,7 @@ class Engine:
         if self._broken:
             return [EngineStoppedError()] * len(submissions)
         try:
-            return await self._commit(submissions, since)
+            return await self._commit(submissions, since, top_up)
         except StoreBrokenError as error:
             return [self._stopped_by(error)] * len(submissions)
         except (NotStoredError, CommitUnknownError) as error:
@@ -265,12 +288,12 @@ class Engine:
         self._loop.call_soon(self._on_broken, error)
         return CommitUnknownError(str(error))
 
-    async def _commit(self, submissions: Sequence[Submission], since: float) -> list[Answers]:
+    async def _commit(self, submissions: Sequence[Submission], since: float, top_up: TopUp) -> list[Answers]:
         if not self._observers:
-            return (await commit(self._store, submissions, self._claims_kept_seconds)).answers
+            return (await commit(self._store, submissions, self._claims_kept_seconds, top_up)).answers
         began = time.perf_counter()
         try:
-            committed = await commit(self._store, submissions, self._claims_kept_seconds)
+            committed = await commit(self._store, submissions, self._claims_kept_seconds, top_up)
         except Exception as error:
             self._tell(submissions, NOTHING_COMMITTED, error, since, began)
             raise

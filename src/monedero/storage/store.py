@@ -160,9 +160,9 @@ class Transaction(Protocol):
     """
 
     async def load(self, touched: Touched) -> tuple[State, Head]:
-        """Return what exists of `touched`, and the head of the log, under which it does. At most once.
+        """Return what exists of `touched`, and the head of the log, under which it does; with both, it has its turn.
 
-        With a hold or a debit come the wallets that it is between.
+        Asked again, for more, it answers for all of that. With a hold or a debit come the wallets that it is between.
         """
 
     def append(self, batch: Batch) -> None:
