@@ -206,15 +206,8 @@ def test_what_is_added_to_a_batch_is_decided_on_all_that_is_stored(store: Store)
     submitted(store, used)
 
     def topped_up(added: Submission) -> list[Answers]:
-        submissions = [Submission((deposit(customer, 1),), claiming(new_id()))]
-
-        def top_up() -> bool:
-            if len(submissions) > 1:
-                return False
-            submissions.append(added)
-            return True
-
-        return run(engine_commit(store, submissions, top_up=top_up)).answers
+        answers, _ = added_to(store, Submission((deposit(customer, 1),), claiming(new_id())), added)
+        return answers
 
     debited, opened, replayed = (
         topped_up(Submission((debit(till, other, 10),)))[1],
@@ -226,6 +219,34 @@ def test_what_is_added_to_a_batch_is_decided_on_all_that_is_stored(store: Store)
     assert (balance(store, customer), balance(store, other), balance(store, till)) == (8, 0, 10)
     with store.snapshot() as snapshot:
         verify(snapshot)
+
+
+def test_what_was_looked_up_after_all_is_no_guess(store: Store) -> None:
+    """A key that was taken to be new is found when what is added has to be looked up: that settles it, at once."""
+    customer, owner = new_wallet(store, OwnerKind.CUSTOMER), registration(OwnerKind.BUSINESS)
+    accepted(store, owner)
+    used = Submission((deposit(customer, 5),), claiming("used"))
+    submitted(store, used)
+    submitted(store, Submission((deposit(customer, 1),), claiming(new_id())))
+    (replayed, opened), attempts = added_to(store, used, Submission((opening(owner.id, OwnerKind.BUSINESS),)))
+
+    assert replayed.replayed
+    assert isinstance(opened.outcomes[0], Recorded)
+    assert attempts == 1
+
+
+def added_to(store: Store, first: Submission, added: Submission) -> tuple[list[Answers], int]:
+    """Commit a batch to which something is added on the way; return the answers, and how many attempts it took."""
+    submissions, attempts = [first], 0
+
+    def top_up() -> bool:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            submissions.append(added)
+        return attempts == 1
+
+    return run(engine_commit(store, submissions, top_up=top_up)).answers, attempts
 
 
 def nobodys() -> WalletId:

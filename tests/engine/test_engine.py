@@ -31,6 +31,7 @@ class HeldStore:
         self.entered = asyncio.Event()
         self.batches: list[int] = []
         self.loads: list[Touched] = []
+        self.failures: list[StoreError] = []
 
     @property
     def queries(self) -> Queries:
@@ -44,9 +45,10 @@ class HeldStore:
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._store.transaction() as transaction, asyncio.timeout(LIMIT_SECONDS):
             self.entered.set()
-            await self.turn.wait()
-            yield Counted(transaction, self.batches, self.loads)
+            yield Counted(transaction, self)
             await self.gate.wait()
+            if self.failures:
+                raise self.failures.pop()
 
     async def stored(self, event_ids: Iterable[str]) -> set[str]:
         return await self._store.stored(event_ids)
@@ -70,19 +72,19 @@ class HeldStore:
 class Counted:
     """A transaction that notes what it loads, and how many events it appends."""
 
-    def __init__(self, transaction: Transaction, batches: list[int], loads: list[Touched]) -> None:
-        self._batches = batches
-        self._loads = loads
-        self._append = transaction.append
-        self._load = transaction.load
+    def __init__(self, transaction: Transaction, held: HeldStore) -> None:
+        self._transaction = transaction
+        self._held = held
 
     async def load(self, touched: Touched) -> tuple[State, Head]:
-        self._loads.append(touched)
-        return await self._load(touched)
+        self._held.loads.append(touched)
+        found = await self._transaction.load(touched)
+        await self._held.turn.wait()
+        return found
 
     def append(self, batch: Batch) -> None:
-        self._batches.append(len(batch.rows))
-        self._append(batch)
+        self._held.batches.append(len(batch.rows))
+        self._transaction.append(batch)
 
 
 @pytest.fixture

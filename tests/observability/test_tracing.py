@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,13 +8,21 @@ from typing import Any
 import psycopg
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from monedero.engine.engine import Engine
+from monedero.engine.work import Submission
+from monedero.ledger.profiles import OwnerKind
+from monedero.observability.store import ObservedStore
+from monedero.observability.trace_context import Traced
 from monedero.observability.tracing import Tracing
+from monedero.storage.store import TransientError
 from tests.api.world import World
-from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers
+from tests.engine.test_engine import HeldStore
+from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers, opened
 from tests.observability.receivers import Receiver
 from tests.observability.test_health import waits_for_a_lock
-from tests.support import Service, until
+from tests.support import Service, deposit, happened, new_wallet, run, until
 
 PRIVATE = "ada@example.com"
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -144,6 +153,56 @@ def test_a_request_of_nobody_is_sampled_by_chance(receiver: Receiver, ledgers: L
     found = [span for span in spans(receiver) if span.name.startswith("GET")]
     assert len({span.trace_id for span in found}) == 3
     assert {attributes(span)["error.type"] for span in found} == {"unknown_wallet"}
+
+
+@pytest.mark.parametrize("batches", [[2], [1, 2]], ids=["while it waits for its turn", "at the second attempt"])
+def test_who_joins_a_batch(ledgers: Ledgers, tmp_path: Path, batches: list[int]) -> None:
+    """A batch takes in who comes while it waits, or fails: nothing in that one's trace is before it came."""
+    store, kept = opened(ledgers.new(EMBEDDED, tmp_path)), InMemorySpanExporter()
+    held, tracing = HeldStore(store), Tracing("", 0, kept)
+    if batches == [2]:
+        held.turn.clear()
+        held.gate.set()
+    else:
+        held.failures.append(TransientError("again"))
+    observed = ObservedStore(held, [tracing]).as_store()
+    engine = Engine(observed, batch_limit=9, queue_limit=9, on_broken=print, observers=[tracing])
+    wallet = new_wallet(store, OwnerKind.CUSTOMER)
+
+    async def sampled(trace: str) -> Traced | None:
+        begun = tracing.begin({"headers": [(b"traceparent", f"00-{trace}-{SPAN}-01".encode())]})
+        await tracing.watch(engine).submit_all(Submission((deposit(wallet, 1),)))
+        return begun
+
+    async def decided() -> bool:
+        return held.batches == batches[:-1]
+
+    async def scenario() -> Traced | None:
+        engine.start()
+        first = asyncio.create_task(sampled(TRACE[::-1]))
+        await held.entered.wait()
+        await happened(decided)
+        second = asyncio.create_task(sampled(TRACE))
+        await asyncio.sleep(0)
+        held.turn.set()
+        held.gate.set()
+        await first
+        begun = await second
+        await engine.drain()
+        return begun
+
+    begun = run(scenario())
+    tracing.close()
+    run(store.close())
+    found = [
+        (span.name, span.start_time or 0, span.end_time or 0)
+        for span in kept.get_finished_spans()
+        if span.context and span.context.trace_id == int(TRACE, 16)
+    ]
+    assert held.batches == batches
+    assert {name for name, *_ in found} == {"queue", "batch", "store load", "store commit"}
+    assert begun
+    assert all(begun.began <= began <= ended for _, began, ended in found)
 
 
 def test_one_that_is_not_sampled_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,9 @@ async def commit(
     claims_kept_seconds: int = CLAIMS_KEPT_SECONDS,
     top_up: TopUp = nothing_more,
 ) -> Committed:
-    """Decide and record the submissions, in order, in one transaction; `top_up` may add to them once it has its turn.
+    """Decide and record the submissions, in order, in one transaction.
 
+    `top_up` may add to that very sequence, once what it needed at first is loaded, which may have taken a while.
     Raises NotStoredError when nothing was recorded, CommitUnknownError when that could not be found out,
     StoreBrokenError when the disk failed. A COMMIT that failed is looked up before anyone is answered.
     """

@@ -92,7 +92,7 @@ class Metrics:
 
         self.store_operation_duration = self._histogram(
             "monedero_store_operation_duration_seconds",
-            "What the store took: a batch's load and commit, and each query by its name.",
+            "What the store took: a batch's loads and commit, and each query by its name.",
             ["operation"],
         )
         self.store_failures = self._counter(

@@ -119,14 +119,16 @@ class Tracing:
             waiting = self._waiting.get(submission.commands[0].id)
             if waiting is None:
                 continue
-            self._record("queue", waiting.traced.span, waiting.since, began)
+            joined = max(began, waiting.since)  # A batch that waits for its turn, or has another, takes in who comes.
+            self._record("queue", waiting.traced.span, waiting.since, joined)
             attributes = {
                 "monedero.batch.commands": batch.size,
                 "monedero.batch.failure": type(batch.failure).__name__ if batch.failure else "",
             }
-            span = self._record("batch", waiting.traced.span, began, ended, attributes, failed=bool(batch.failure))
+            span = self._record("batch", waiting.traced.span, joined, ended, attributes, failed=bool(batch.failure))
             for operation, since, until, failed in steps:
-                self._record_step(operation, span, since, until, failed)
+                if until > joined:
+                    self._record_step(operation, span, max(since, joined), until, failed)
 
     def __call__(self, operation: str, seconds: float, failed: bool) -> None:
         """See StoreObserver."""

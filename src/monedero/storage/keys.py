@@ -5,7 +5,7 @@ from collections.abc import Collection
 from monedero.storage.store import Batch, TransientError
 
 NEW_KEYS_BATCHES = 16
-"""So many batches in a row must have brought nothing but new keys: a crowd of retries is looked up."""
+"""So many looks in a row, mostly one a batch, must have found nothing but new keys: a crowd of retries is looked up."""
 
 
 class UnsureError(TransientError):

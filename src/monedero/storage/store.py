@@ -160,7 +160,7 @@ class Transaction(Protocol):
     """
 
     async def load(self, touched: Touched) -> tuple[State, Head]:
-        """Return what exists of `touched`, and the head of the log, under which it does; with both, it has its turn.
+        """Return what exists of `touched`, and the head of the log, under which it does.
 
         Asked again, for more, it answers for all of that. With a hold or a debit come the wallets that it is between.
         """

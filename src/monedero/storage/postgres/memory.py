@@ -7,7 +7,7 @@ from monedero.ledger.state import State, Touched, Wallet
 from monedero.storage.hot import HotWallets
 
 CALM_BATCHES = 16
-"""So often in a row the head must have been found as it was left: between two busy processes that never happens."""
+"""So many looks in a row must have found the head as it was left: between two busy processes that never happens."""
 
 
 class Memory:

@@ -1,7 +1,7 @@
 """One batch, one transaction on PostgreSQL, in two round trips or in one, and what a failure of each means.
 
 1. BEGIN; the head, locked and read; then whatever the batch touches. Nobody else writes while the head is locked, so
-   all of it is the truth, and stays so.
+   all of it is the truth, and stays so. Once more, without the lock, for what is added to the batch then.
 2. The rows, the wallets that moved, the head, COMMIT.
 
 The first is left out when the process remembers all that the batch touches. Then BEGIN and the lock go with the second,
@@ -79,6 +79,7 @@ class WriteTransaction:
         if memory is not None and (known := memory.state(touched)) is not None:
             self.remembers, self._before, self._guessed = True, (memory.head, memory.fence), touched.claims
             return known, memory.head
+        self.remembers, self._guessed = False, set()
         state = State()
         async with self._exchange():
             reads = [(await self._send(statement, row), take) for take, statement, row in reads_of(touched)]

@@ -141,6 +141,7 @@ class Writer:
         Keys that are likely to be new are not looked up, unless something else has to be.
         """
         state, series = State(), transaction.series
+        transaction.guessed = set()
         unsure = touched.claims and not self._keys.likely
         if touched.owners or touched.emails or touched.holds or touched.debited or unsure:
             await self._on_thread(partial(self._load, touched, state))
