@@ -18,8 +18,8 @@ def store(
 ) -> Iterator[Store]:
     """Return an empty ledger of each kind, and such that rely on what was not read as soon as they may."""
     if request.param in TRUSTS:
-        monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", 0)
-        monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", 1)
+        monkeypatch.setattr("monedero.storage.postgres.memory.CALM_LOOKS", 0)
+        monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_LOOKS", 1)
     url = ledgers.new(request.param.partition(",")[0], tmp_path)
     ledger = opened(url)
     yield ledger

@@ -51,7 +51,7 @@ def wallet(url: str) -> WalletId:
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a process rely on what it remembers never, or as soon as it may."""
     calm = 1 if request.param == "remembers" else 1_000_000
-    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", calm)
+    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_LOOKS", calm)
 
 
 @asynccontextmanager

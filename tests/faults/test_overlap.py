@@ -516,7 +516,7 @@ def test_an_engine_that_is_abandoned_leaves_no_gap(
 @pytest.fixture
 def sure(store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have keys be taken to be new, as after many that were."""
-    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", 1)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_LOOKS", 1)
     run(commit(store, [keyed("first", deposit(wallet, 100))]))
 
 
@@ -569,7 +569,7 @@ def test_while_keys_come_again_they_are_looked_up(
     store: CountingStore, wallet: WalletId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only after some batches in a row with nothing but new keys is the look-up left out: no batch is decided twice."""
-    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", 2)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_LOOKS", 2)
     decided = store.decided
     requests = [keyed(key, deposit(wallet, 1)) for key in "aabb"]
     found = [run(commit(store, [request])).answers[0].replayed for request in requests]

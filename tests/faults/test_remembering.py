@@ -61,8 +61,8 @@ class CountingStore(PostgresStore):
 @pytest.fixture
 def url(ledgers: Ledgers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the address of an empty ledger, whose processes soon go by what they remember."""
-    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", CALM)
-    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", CALM)
+    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_LOOKS", CALM)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_LOOKS", CALM)
     return ledgers.new(POSTGRES[0], tmp_path)
 
 

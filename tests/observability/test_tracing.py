@@ -18,7 +18,7 @@ from monedero.observability.trace_context import Traced
 from monedero.observability.tracing import Tracing
 from monedero.storage.store import TransientError
 from tests.api.world import World
-from tests.engine.test_engine import HeldStore
+from tests.engine.test_engine import LIMIT_SECONDS, HeldStore
 from tests.ledgers import BOTH, EMBEDDED, POSTGRES, Ledgers, opened
 from tests.observability.receivers import Receiver
 from tests.observability.test_health import waits_for_a_lock
@@ -180,8 +180,9 @@ def test_who_joins_a_batch(ledgers: Ledgers, tmp_path: Path, batches: list[int])
     async def scenario() -> Traced | None:
         engine.start()
         first = asyncio.create_task(sampled(TRACE[::-1]))
-        await held.entered.wait()
-        await happened(decided)
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await held.entered.wait()
+            await happened(decided)
         second = asyncio.create_task(sampled(TRACE))
         await asyncio.sleep(0)
         held.turn.set()

@@ -239,8 +239,8 @@ def shown(recorded: Recorded) -> tuple[str, str, int]:
 @pytest.fixture(autouse=True)
 def soon_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a process rely on what it remembers, and on keys being new, soon, and read after it was wrong."""
-    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_BATCHES", 1)
-    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_BATCHES", 1)
+    monkeypatch.setattr("monedero.storage.postgres.memory.CALM_LOOKS", 1)
+    monkeypatch.setattr("monedero.storage.keys.NEW_KEYS_LOOKS", 1)
 
 
 # In parts, so that every processor takes some; each part explores on its own. An example on PostgreSQL takes ten

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from monedero.storage.store import Batch, TransientError
 
-NEW_KEYS_BATCHES = 16
+NEW_KEYS_LOOKS = 16
 """So many looks in a row, mostly one a batch, must have found nothing but new keys: a crowd of retries is looked up."""
 
 
@@ -21,7 +21,7 @@ class NewKeys:
     @property
     def likely(self) -> bool:
         """Whether a batch may be decided as if its keys were new. The unique index of claims makes sure."""
-        return self._in_a_row >= NEW_KEYS_BATCHES
+        return self._in_a_row >= NEW_KEYS_LOOKS
 
     def looked_up(self, found: Collection[object]) -> None:
         """Note what claims there were on the keys of a batch."""

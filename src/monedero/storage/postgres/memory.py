@@ -6,7 +6,7 @@ from monedero.ledger.merkle import Head
 from monedero.ledger.state import State, Touched, Wallet
 from monedero.storage.hot import HotWallets
 
-CALM_BATCHES = 16
+CALM_LOOKS = 16
 """So many looks in a row must have found the head as it was left: between two busy processes that never happens."""
 
 
@@ -35,7 +35,7 @@ class Memory:
 
     def state(self, touched: Touched) -> State | None:
         """Return what a batch touches, but for idempotency keys, unless it has to be read."""
-        if self._calm < CALM_BATCHES or touched.owners or touched.emails or touched.holds or touched.debited:
+        if self._calm < CALM_LOOKS or touched.owners or touched.emails or touched.holds or touched.debited:
             return None
         wallets = [wallet for each in touched.wallets if (wallet := self._wallets.get(each))]
         if len(wallets) < len(touched.wallets):
